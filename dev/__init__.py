@@ -1,1 +1,1 @@
-"""What developers run: the local stack, the fake Stripe, the demo, benchmarks. Nothing in production imports it."""
+"""Developers' programs: the local stack, the fake Stripe, the demo, benchmarks. Nothing in production imports it."""

@@ -1,7 +1,7 @@
 """Looks the locked packages up in PyPI's advisories: `make audit`. pip-audit's answer comes in as JSON.
 
-pip-audit succeeds when it cannot look packages up: it calls them skipped. Here whatever was not looked up is a failure,
-which says that nothing is known, and no other.
+pip-audit succeeds when it cannot look packages up, and calls them skipped. Here that is a failure, reported as a failed
+look-up and not as an advisory.
 """
 
 import json
@@ -25,9 +25,9 @@ def findings(answer: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Print what was found, and end with code 1 if anything was."""
+    """Print the findings; exit with code 1 if there are any."""
     text = sys.stdin.read()
-    if not text.strip():  # it said why
+    if not text.strip():  # it printed why
         sys.exit("NOT AUDITED: pip-audit failed")
     answer = json.loads(text)
     if found := findings(answer):

@@ -1,4 +1,4 @@
-"""A collector of traces, for tests: an HTTP server that takes what OpenTelemetry's exporters send, and keeps it."""
+"""A collector of traces, for tests: an HTTP server that receives and keeps the spans of OpenTelemetry's exporters."""
 
 import gzip
 import threading
@@ -35,7 +35,7 @@ class Span:
 
 
 class Collector:
-    """Listens at `url` while the block runs; `spans` is what it got, in no order."""
+    """Listens at `url` while the block runs; `spans` are those received, in no order."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -66,7 +66,7 @@ class Collector:
 
 @contextmanager
 def collecting(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Yield a collector that this process, as `service`, tells what it does while the block runs."""
+    """Yield a collector to which this process, as `service`, exports its spans while the block runs."""
     with Collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")

@@ -1,7 +1,7 @@
 """Create the settings of the containers: `python -m dev.env` writes .env from .env.example, with new secrets in it.
 
-Only its owner can read the file. An existing file keeps every line, because existing data needs its secrets. What this
-version needs as well is added: settings that are missing, and users in the addresses of MongoDB.
+Only its owner can read the file. An existing file keeps every line, because existing data needs its secrets. Additions
+that this version needs are made: settings that are missing, and users in the addresses of MongoDB.
 """
 
 import re
@@ -20,7 +20,7 @@ WITHOUT_USER = re.compile(r"^(\w+_MONGO_URL)=mongodb://([^@]*)$")
 
 
 def main() -> None:
-    """Write the file that the command line names, or .env; add to it what it lacks when it exists."""
+    """Write the file named on the command line, or .env; if it exists, add the missing settings to it."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".env"
     example = fill((ROOT / ".env.example").read_text(), generate())
     try:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def write(path: Path, example: str) -> str:
-    """Write the settings of a filled `example` to a file, or those that it lacks; return what was done."""
+    """Write the settings of a filled `example` to a file, or those that it lacks; return a summary."""
     if not path.exists():
         private_files.create(path, example)
         return f"wrote {path}"
@@ -43,7 +43,7 @@ def write(path: Path, example: str) -> str:
 
 
 def complete(kept: str, example: str) -> str:
-    """Return the settings `kept` with what they lack of a filled `example`.
+    """Return the settings `kept` with those of a filled `example` that they lack.
 
     Until 0.2 the addresses of MongoDB had no user: they get that of the example.
     """

@@ -1,4 +1,4 @@
-"""Starts services by forking a process that has imported what all of them need, which is most of what a start costs.
+"""Starts services by forking a process that has imported the modules they share, which are most of the cost of a start.
 
 `python -m dev.fork_server` is that process. It runs each command that arrives at its standard input, a socket, in a
 process of its own, by what runs it in production: `libs.service`.
@@ -29,7 +29,7 @@ COMMAND_BYTES = 2**20
 
 
 class Service:
-    """A service that runs as a process of its own; what tests use of `subprocess.Popen`, and no more."""
+    """A service that runs as a process of its own, with what tests use of `subprocess.Popen`."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         command = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
@@ -82,12 +82,12 @@ def _preloaded() -> socket.socket:
 
 
 def main() -> None:
-    """Fork for each command until nobody can send another."""
+    """Fork for each command until the sending end is closed."""
     commands = socket.socket(fileno=0)
     import_module("libs.monkey").patch()  # before others are imported
     for module in PRELOADED:
         import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who watch the services
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the processes that watch the services are not waited for
     while True:
         command, passed, _, _ = socket.recv_fds(commands, COMMAND_BYTES, 3)
         if not command:
@@ -117,7 +117,7 @@ def _become(command: dict[str, Any], output: int, errors: int) -> NoReturn:
     os.dup2(errors, 2)
     os.environ.clear()
     os.environ.update(command["environment"])
-    import_module("eventlet.hubs").use_hub()  # one of its own: what a hub waits for would be shared
+    import_module("eventlet.hubs").use_hub()  # a hub of its own: its watched sockets would be shared
     sys.argv[:] = ["libs.service", *command["arguments"]]
     sys.exit(import_module("libs.service").main())
 

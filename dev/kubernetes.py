@@ -1,8 +1,8 @@
 """Render and validate the manifests of deploy/kubernetes, for tests/test_kubernetes.py, which `make check` runs.
 
-Rendering needs no cluster: kubectl is taken out of a package of PyPI's when it is first needed. What Kubernetes itself
-defines is validated strictly against its schemas, of the oldest and the newest version that deploy/ supports; custom
-resources are not, as their schemas are those of what is installed in a cluster.
+Rendering needs no cluster: kubectl is extracted from a PyPI package when it is first needed. Kubernetes' own resources
+are validated strictly against its schemas, of the oldest and the newest version that deploy/ supports; custom resources
+are not, as their schemas come with the operators in a cluster.
 """
 
 import io
@@ -36,7 +36,7 @@ Manifest = dict[str, Any]
 
 
 def invalid(manifest: Manifest) -> list[str]:
-    """Return what is wrong with a manifest for one of VERSIONS; nothing is with a custom resource."""
+    """Return the errors of a manifest in any of VERSIONS; none for a custom resource."""
     return _invalid(json.dumps(manifest))
 
 
@@ -58,7 +58,7 @@ def _invalid(text: str) -> list[str]:
 def render(overlay: str, *components: str) -> list[Manifest]:
     """Return the manifests of an overlay, with new secrets where it makes a Secret from a file.
 
-    `components` are added to the overlay, as docs/deploy.md says of those that are optional.
+    `components` are added to the overlay, like the optional ones of docs/deploy.md.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(
@@ -76,7 +76,7 @@ def render(overlay: str, *components: str) -> list[Manifest]:
 
 
 def beside() -> list[Manifest]:
-    """Return the manifests that are applied by themselves: who deploys, and a store of secrets."""
+    """Return the manifests that are applied separately: the rights to deploy, and a store of secrets."""
     return [each for path in sorted(MANIFESTS.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
 
 

@@ -18,8 +18,8 @@ PRESENT, VERIFIED, HAS_CREDENTIAL = 0x01, 0x04, 0x40
 class SoftwarePasskey:
     """A key pair that answers the options of `navigator.credentials.create` and `get` on a page of `origin`.
 
-    Without `verifies_user` it is one of a device that anybody can use who holds it; one that is synced between devices
-    does not say how often it was used, so it is made without `counts`.
+    Without `verifies_user` it is that of a device that anyone holding it can use; one that is synced between devices
+    has no signature counter, so it is made without `counts`.
     """
 
     def __init__(self, origin: str, verifies_user: bool = True, counts: bool = True) -> None:

@@ -1,6 +1,6 @@
-"""The pictures of the site that have to be pixels, drawn from its SVG: `python -m dev.pictures` rewrites them.
+"""The site's raster images, drawn from its SVG: `python -m dev.pictures` rewrites them.
 
-Icons for phones and old browsers, and for each category what other sites show with a link to a ticket.
+Icons for phones and old browsers, and for each category the preview that other sites show with a link to a ticket.
 """
 
 import struct

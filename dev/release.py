@@ -1,4 +1,4 @@
-"""What a release needs of the repository: `python -m dev.release check v0.3.0`, and `notes v0.3.0`.
+"""Checks of the repository before a release: `python -m dev.release check v0.3.0`, and `notes v0.3.0`.
 
 Needs nothing but Python, for it runs before anything is installed.
 """
@@ -16,7 +16,7 @@ NAMES_THE_IMAGE = ("docker-compose.yml", "deploy/kubernetes")
 
 
 def main() -> None:
-    """Do what the command line asks; end with a message and code 1 when the tag is no version that can be released."""
+    """Run the command line; end with a message and code 1 when the tag is not a version that can be released."""
     what, tag = sys.argv[1:]
     if what == "notes":
         print(notes(tag.removeprefix("v"), (ROOT / "CHANGELOG.md").read_text()))
@@ -50,7 +50,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def notes(tagged: str, changelog: str) -> str:
-    """Return what a changelog says of a version; exit with a message when it says nothing."""
+    """Return a changelog's section of a version; exit with a message when there is none."""
     sections = re.split(r"^## +", changelog, flags=re.M)[1:]
     for section in sections:
         title, _, text = section.partition("\n")

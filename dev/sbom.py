@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_NAME = 60
-"""Characters: longer ones are no name, but the text of a licence."""
+"""Characters: anything longer is the text of a licence and not its name."""
 
 
 def licence(package: str) -> str:

@@ -1,8 +1,8 @@
 """Pictures of every page and state, wide and narrow, light and dark, in each language:
 `python -m dev.screenshots FOLDER [LANGUAGE…] [NAME…]`.
 
-The pages are the gateway's own, in front of the services' fakes: so every state can be had at once. What they show is
-of the demo (`dev/demo/shows.py`). With languages, such as `de`, only those are drawn; with names, only the pages whose
+The pages are the gateway's own, in front of the services' fakes: so every state is available at once. Their data are
+the demo's (`dev/demo/shows.py`). With languages, such as `de`, only those are drawn; with names, only the pages whose
 names begin with one of them.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {1280: 800, 390: 844}
 ZONE = "Europe/London"
-"""Where whoever looks is: most venues of the demo are there."""
+"""The viewer's time zone: most venues of the demo are in it."""
 THEMES = ("light", "dark")
 TICKETS = 60
 COOKIE = "ticketing-session"
@@ -62,11 +62,11 @@ LONG: dict[str, Any] = {
 }  # fmt: skip
 
 Act = Callable[["Page"], Any]
-"""What is done on a page before it is looked at."""
+"""An action on a page before its picture is taken."""
 
 
 class Site:
-    """The gateway with a seller, a buyer, their tickets and orders; and who looks at a page: `None` is a visitor."""
+    """The gateway with a seller, a buyer, their tickets and orders. A page's viewer of `None` is a visitor."""
 
     def __init__(self, stripe_url: str, url: str = "http://localhost:8000") -> None:
         services: Any = FakeServices
@@ -84,7 +84,7 @@ class Site:
         self.tickets = [self.seller.post("/api/tickets", json=show).json["id"] for show in shows]  # type: ignore[index]
 
     def reserve(self, number: int, **changes: Any) -> str:
-        """Return the path of the buyer's order for one of the tickets, in a state that cannot be had by itself."""
+        """Return the path of the buyer's order for one of the tickets, in a state that pages alone do not lead to."""
         answer = self.buyer.post("/api/orders", json={"ticketId": self.tickets[-number]})
         assert answer.status_code == 201, answer.text
         order = self.services.orders[answer.json["id"]]  # type: ignore[index]
@@ -120,7 +120,7 @@ class Site:
 
 
 def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None]]:
-    """Yield each page's name, who looks at it, its path, and what they do there first."""
+    """Yield each page's name, its viewer, its path, and an action to do there first."""
     buyer, seller, last = site.buyer, site.seller, site.tickets[-1]
     yield "home", None, "/", None
     yield "list", None, "/tickets", None
@@ -174,7 +174,7 @@ def pages(site: Site) -> Iterator[tuple[str, FlaskClient | None, str, Act | None
     yield "forbidden", buyer, f"/tickets/{last}/edit", None
     yield "api", None, "/api/docs", None
     pay = site.reserve(1)
-    buyer.get(pay)  # from now on every page reminds of it
+    buyer.get(pay)  # from now on every page shows a reminder of it
     yield "order-pay", buyer, pay, None
     yield "order-pay-test-cards", buyer, pay, lambda page: page.click("[data-test-cards] summary")
     yield "held-banner", buyer, "/", None
@@ -262,7 +262,7 @@ def shown(
     theme: str,
     **more: Any,
 ) -> Iterator["Page"]:
-    """Yield a page as one sees it who looks at it in a window of this width."""
+    """Yield a page as shown to `who` in a window of this width."""
     options: Any = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme, "timezone_id": ZONE}
     options |= {"locale": ENGLISH, **more}
     context = browser.new_context(base_url=url, **options)
@@ -277,7 +277,7 @@ def shown(
 
 
 def main() -> None:
-    """Draw the pages into the folder that was named."""
+    """Draw the pages into the folder on the command line."""
     folder, *chosen = sys.argv[1:]
     languages = [each for each in chosen if each in LANGUAGES] or list(LANGUAGES)
     names = [each for each in chosen if each not in LANGUAGES]
@@ -288,7 +288,7 @@ def main() -> None:
                 continue
             for language, width, theme in product(languages, WIDTHS, THEMES):
                 with shown(browser, url, who, path, act, width, theme, locale=language) as page:
-                    page.locator("[data-card-form] .hint").wait_for(state="detached")  # the form is there
+                    page.locator("[data-card-form] .hint").wait_for(state="detached")  # the form is loaded
                     picture = f"{name}-{width}-{theme}{'' if language == ENGLISH else f'-{language}'}.png"
                     page.screenshot(path=Path(folder) / picture, full_page=True)
             print(name)
@@ -302,7 +302,7 @@ def _send(page: "Page", **typed: str) -> None:
 
 
 def _extend(page: "Page", order: dict[str, Any]) -> None:
-    """Extend the time to pay of an order, which is in its last minutes for that."""
+    """Extend an order's time to pay, after moving it into the last minutes."""
     order.update(expires_at=iso(datetime.now(UTC) + timedelta(seconds=80)), is_extendable=True)
     page.reload()
     page.click("[data-extend] button")

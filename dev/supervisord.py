@@ -10,20 +10,20 @@ from libs import logs
 
 
 class Record(loggers.LogRecord):
-    """One message of supervisord's, which has our line for it, too."""
+    """One message of supervisord's, with our line for it, too."""
 
     def asdict(self) -> dict[str, Any]:
-        """Return what a handler's format may name; its levels have the numbers of Python's."""
+        """Return the fields for a handler's format; the levels have the numbers of Python's."""
         found: dict[str, Any] = super().asdict()
         line = logging.LogRecord("supervisord", self.level, "", 0, found["message"], None, None)
         return {**found, "line": logs.formatter().format(line)}
 
 
 class Options(ServerOptions):
-    """supervisord's options, of which only the format of the log is no setting."""
+    """supervisord's options, with the one change that is no setting: the format of the log."""
 
     def make_logger(self) -> None:
-        """Open the log file, and write what there was to say before."""
+        """Open the log file, and write the messages from before."""
         self.logger = loggers.getLogger(self.loglevel)
         file = {"rotating": True, "maxbytes": self.logfile_maxbytes, "backups": self.logfile_backups}
         loggers.handle_file(self.logger, self.logfile, "%(line)s\n", **file)

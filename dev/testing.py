@@ -1,4 +1,4 @@
-"""What tests of services share: a service as a process of its own, and waiting for a condition instead of sleeping."""
+"""Shared by tests of services: a service as a process of its own, and waiting for a condition instead of sleeping."""
 
 import ast
 import fcntl
@@ -70,7 +70,7 @@ def queue_length(amqp_url: str, queue: str) -> int:
 
 @contextmanager
 def repeating(actions: Sequence[Callable[[], object]]) -> Iterator[None]:
-    """Repeat each action in a thread of its own while the block runs, and let it finish; raise what one has raised."""
+    """Repeat each action in a thread of its own while the block runs, and let it finish; raise the error of any."""
     stopping = threading.Event()
 
     def repeat(action: Callable[[], object]) -> None:
@@ -200,7 +200,7 @@ def chromium() -> Iterator["Browser"]:
 
 @contextmanager
 def commands_on(database: Database[Any]) -> Iterator[list[dict[str, Any]]]:
-    """Yield a list that has, once the block has ended, what mongod noted of each command on a database meanwhile."""
+    """Yield a list that has, once the block has ended, mongod's profile of each command on a database meanwhile."""
     noted: list[dict[str, Any]] = []
     database["system.profile"].drop()
     database.create_collection("system.profile", capped=True, size=PROFILE_BYTES)
@@ -217,7 +217,7 @@ def commands_on(database: Database[Any]) -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def failing_commands(collection: Collection[Any], *commands: str, skip: int = 0, **fault: Any) -> Iterator[None]:
-    """Let mongod fail these commands on a collection as long as the block runs, but not the first `skip` of them.
+    """Make mongod fail these commands on a collection while the block runs, except the first `skip` of them.
 
     `fault`: errorCode, writeConcernError or closeConnection. A mongod has one such fail point, for all its clients.
     """

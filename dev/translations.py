@@ -1,6 +1,6 @@
-"""The catalogues of the languages: `make translations` adds what pages say by now, and drops what they no longer say.
+"""The catalogues of the languages: `make translations` adds the pages' new texts, and drops those no longer used.
 
-A new text is untranslated then, and a changed one fuzzy: as good as untranslated until somebody has looked at it.
+A new text is untranslated then, and a changed one fuzzy: it counts as untranslated until it was reviewed.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ KEYWORDS = {
     **dict.fromkeys(("pgettext", "NP_"), ((1, "c"), 2)),
     "ErrorSpec": (2,),
 }
-"""What marks a text, and which of its arguments that is."""
+"""The functions that mark a text, and which of their arguments it is."""
 
 
 HEADER = """\
@@ -38,7 +38,7 @@ msgstr ""
 
 
 def extract() -> Catalog:
-    """Return what the pages say, in English."""
+    """Return the texts of the pages, in English."""
     catalog = Catalog()
     for name, _line, message, _comments, context in extract_from_dir(GATEWAY, METHODS, OPTIONS, KEYWORDS):
         catalog.add(message, locations=[(name, 0)], context=context)

@@ -1,1 +1,1 @@
-"""What operators run: their shell, the health probe, the set-up of broker and databases. No part imports it."""
+"""Operators' programs: their shell, the health probe, the set-up of broker and databases. No part imports it."""

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def run(each: Verb, given: dict[str, Any], yes: bool, client: OperatorClient) -> int:
-    """Run a verb with what the command line says and print the answer; return the exit status."""
+    """Run a verb with the arguments of the command line and print the answer; return the exit status."""
     many = [one.name for one in each.parameters if one.kind is one.VAR_POSITIONAL]
     listed = [value for name in many for value in given.pop(name)]
     try:

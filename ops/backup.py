@@ -48,7 +48,7 @@ CHANGED_MEANWHILE, TOO_OLD = 246, 239  # SnapshotUnavailable, SnapshotTooOld: sr
 FAST = 1  # of gzip's levels: the snapshot has to be read in time
 CHUNK = 2**20  # bytes
 LENGTH = struct.Struct("<i")
-"""With which each document of BSON begins."""
+"""The length field with which each BSON document begins."""
 
 Client = MongoClient[dict[str, Any]]
 Wanted = Callable[[str], bool]
@@ -59,7 +59,7 @@ class BackupFailed(Exception):
 
 
 class DamagedBackup(Exception):
-    """A backup is not what was written; the message says what differs."""
+    """A backup differs from what was written; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Saved:
-    """A collection: with what options it was created, its indexes, and its documents."""
+    """A collection: its creation options, its indexes, and its documents."""
 
     database: str
     name: str
@@ -132,7 +132,7 @@ def make(client: Client, folder: Path, is_wanted: Wanted = lambda database: data
 
 
 def verify(folder: Path) -> Manifest:
-    """Read all files of a backup and return its manifest; raise DamagedBackup if one is not as it was written."""
+    """Read all files of a backup and return its manifest; raise DamagedBackup if one was altered."""
     try:
         manifest = read_manifest(folder)
         for saved in manifest.collections:
@@ -158,7 +158,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def content_of(parts: Iterable[bytes]) -> Content:
-    """Return the content of a collection, whose BSON comes in any parts."""
+    """Return the content of a collection, whose BSON comes in arbitrary chunks."""
     length, digest = 0, hashlib.sha256()
     for part in parts:
         length += len(part)
@@ -202,7 +202,7 @@ def _write(client: Client, folder: Path, is_wanted: Wanted) -> None:
     found = [(database, *each) for database in databases for each in listed(database)]
     with client.start_session(snapshot=True) as session:
         saved = [_save(folder, session, *each) for each in found]
-        moment = session._snapshot_time  # which pymongo 4.15 tells nobody otherwise
+        moment = session._snapshot_time  # which pymongo 4.15 exposes in no other way
     if moment is None:
         raise BackupFailed("there is no collection")
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]

@@ -1,9 +1,9 @@
 """The set-up of RabbitMQ: the users of all parts, and all exchanges, queues and bindings. `python -m ops.broker_setup`
 
 Everything is set up at the start and whenever the broker comes back, so that nothing is lost before a listener's first
-start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case somebody deleted one. Each
-part does the same for what it owns, and may declare nothing else; `nameko-rpc`, which all share, belongs to this
-program, an administrator. Queues of earlier versions are deleted once no program consumes them.
+start. Every BROKER_VERIFY_SECONDS exchanges, queues and bindings are declared again, in case one was deleted. Each part
+does the same for its own, and may declare nothing else; `nameko-rpc`, which all share, belongs to this program, an
+administrator. Queues of earlier versions are deleted once no program consumes them.
 
 For ten minutes after a start users keep their old permissions in addition to the new ones, so that the previous version
 keeps working while it is being replaced. Users have the names and passwords that are in AUTH_AMQP_URL, TICKETS_AMQP_URL
@@ -68,7 +68,7 @@ def declarations() -> Iterator[Callable[[Any], None]]:
 def declare(connection: Connection) -> None:
     """Declare everything; if a declaration is refused, declare the rest before raising.
 
-    The broker refuses what exists with other properties, because a part has replaced it.
+    The broker refuses a declaration if a part has replaced the queue or exchange by one with other properties.
     """
     refused, channel = None, connection.channel()
     for declaration in declarations():
@@ -97,7 +97,7 @@ def _delete_unused(connection: Connection, queue: str, is_kept_while_full: bool 
 
 
 def set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Create the users in `addresses` and declare everything; declare it again each time that the next is asked for.
+    """Create the users in `addresses` and declare everything; declare it again at each iteration.
 
     Permissions that are no longer needed are revoked OVERLAP_SECONDS later. `addresses` are the parts' AMQP URLs, and
     `password` is the administrator's. Raises OSError, AMQPError or KombuError if the broker is unreachable or refuses.
@@ -122,7 +122,7 @@ def as_administrator(address: str, password: str) -> str:
 
 
 def keep_set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Do as `set_up`, once more whenever that fails; exit with a message when it has failed for a minute."""
+    """Do as `set_up`, again whenever that fails; exit with a message when it has failed for a minute."""
     succeeded_at = time.monotonic()
     while True:
         try:

@@ -1,10 +1,10 @@
-"""What each part may do at the broker, derived from the catalogue, and the creation of its user.
+"""The permissions of each part at the broker, derived from the catalogue, and the creation of its user.
 
 A part may configure only what it owns: names that begin with its own, and the queue of the calls to it. It may publish
 its own events, read those it listens to, answer calls to itself and make calls to all. With the password of one part
-nobody can change, read or purge what belongs to another, or publish another's events. An operator's shell may call
-every service and receive its own replies, and nothing else. Who monitors the broker may do nothing: the length of a
-queue needs no permission. Permissions are regular expressions for names and for routing keys, as RabbitMQ has them
+nobody can change, read or purge the queues of another, or publish another's events. An operator's shell may call every
+service and receive its own replies, and nothing else. The monitoring user may do nothing: the length of a queue needs
+no permission. Permissions are regular expressions for names and for routing keys, as in RabbitMQ
 (rabbitmq.com/docs/access-control). `ops.broker_setup` creates the users.
 """
 
@@ -50,16 +50,16 @@ class Rights:
     write: str
     read: str
     keys: Mapping[str, Rules] = field(default_factory=dict)
-    """By exchange: `write`, keys with which may be published, and `read`, keys with which a queue may be bound."""
+    """By exchange: `write`, the keys for publishing, and `read`, the keys for binding queues."""
 
 
 def rights(principal: str) -> Rights:
-    """Return the permissions of a part, of an operator, or of who monitors the broker."""
+    """Return the permissions of a part, of an operator, or of the monitoring user."""
     if principal == MONITOR:
         return Rights(NOTHING, NOTHING, NOTHING)
     consumed = [event for event in CATALOGUE.values() if principal in (*event.listeners, *event.broadcast)]
     sources = {event.exchange for event in consumed}
-    # a service that is called may answer anybody; another only tells the services what its clock shows
+    # a service may answer any caller; other programs only answer the services' requests for their clock
     answered = [REPLY_KEY, STOCK_REPLY_KEY] if principal in SERVICES else _keys_of_replies(SERVICES)
     keys = {source: {"write": NOTHING, "read": _one_of(_heard(principal, source))} for source in sources}
     calls = {"write": _one_of(_keys_of_calls() + answered), "read": _one_of(map(re.escape, _bound_by(principal)))}
@@ -73,7 +73,7 @@ def rights(principal: str) -> Rights:
 
 
 def _own(principal: str) -> list[str]:
-    if principal == OPERATOR:  # who only makes calls
+    if principal == OPERATOR:  # which only makes calls
         return [re.escape(replies_exchange(principal).name), *_keys_of_replies([principal])]
     return [rf"{principal}\..*", *([re.escape(calls_queue(principal).name)] if principal in SERVICES else [])]
 
@@ -128,7 +128,7 @@ def grant(management_url: str, password: str, part: str, amqp_url: str, keeps: b
 
 
 def _widened(former: Rules, new: Rules) -> dict[str, str]:
-    """Return rules that allow what either allows; the same again when the new ones have been added before."""
+    """Return rules that allow what either allows; unchanged if the new ones were added before."""
     return {
         kind: former[kind] if former[kind].endswith(rule) else f"{former[kind]}|{rule}" for kind, rule in new.items()
     }
@@ -148,7 +148,7 @@ class _Management:
         self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
     def get(self, path: str) -> Any:
-        """Return what is at `path`, None when there is nothing."""
+        """Return the object at `path`, None when there is none."""
         try:
             return json.loads(self._ask("GET", path))
         except HTTPError as error:
@@ -168,7 +168,7 @@ class _Management:
             with self._opener.open(wanted, timeout=SECONDS) as reply:
                 answer: bytes = reply.read()
         except HTTPError as error:
-            with error:  # it is the answer, too, whose connection nobody else would close
+            with error:  # it is the response too, whose connection has to be closed
                 error.msg = _reason(error)
             raise
         except HTTPException as error:

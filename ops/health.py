@@ -4,8 +4,8 @@ It is alive while its event loop responds, even without the broker, a database o
 not help. With `ready`, it must also be able to do its work: a service reads its database and answers a call through the
 broker, the gateway gets an answer through it, the worker and the scheduler are registered in Redis.
 
-The program says so itself (`libs/internal_port.py`). As a probe runs every few seconds, this file imports none of our
-libraries, and so starts in a twentieth of the time.
+The program reports that itself (`libs/internal_port.py`). As a probe runs every few seconds, this file imports none of
+our libraries, and so starts in a twentieth of the time.
 """
 
 import os
@@ -15,7 +15,7 @@ import sys
 SECONDS = 8
 HOST = "127.0.0.1"
 SERVED = {"gateway": ("GATEWAY_PORT", "8000"), "fake-stripe": ("FAKE_STRIPE_PORT", "12111")}
-"""The ports of programs that answer on the one that they serve; others do on their internal port."""
+"""The ports of programs that answer probes on the port that they serve; others do on their internal port."""
 INTERNAL = ("METRICS_PORT", "")
 PAGES = {"fake-stripe": ("/v3/", "/v3/")}
 
@@ -37,7 +37,7 @@ def main(program: str, what: str = "alive") -> None:
 
 
 def get(port: int, page: str) -> bytes:
-    """Return the whole answer of the program that listens on `port`; raise OSError without one."""
+    """Return the response of the program that listens on `port`; raise OSError without one."""
     with socket.create_connection((HOST, port), SECONDS) as connection:
         connection.sendall(f"GET {page} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
         answer = b""

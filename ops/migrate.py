@@ -1,9 +1,9 @@
-"""Bring the databases of all services to what this version needs: `python -m ops.migrate`. Safe to repeat.
+"""Migrate the databases of all services to this version: `python -m ops.migrate`. Safe to repeat.
 
 It builds the indexes that are missing and changes documents of earlier versions, however long that takes; services
 check that it was run. Run it before the services, with their `…_MONGO_URL`; it may run while the previous version does,
-and several times at once. With MIGRATE_MONGO_PASSWORD it is the user `migrate` of each database, which may build
-indexes there; services may not. It logs what it did, or ends with a message and code 1.
+and several times at once. With MIGRATE_MONGO_PASSWORD it connects as the user `migrate` of each database, which may
+build indexes there; services may not. It logs what it did, or ends with a message and code 1.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The users of all programs at a MongoDB that others set up, on Kubernetes for example: `python -m ops.mongo_grant`
+"""The users of all programs at a MongoDB that is set up otherwise, as on Kubernetes: `python -m ops.mongo_grant`
 
 It connects to the addresses in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on, as the administrator `ticketing` of the
 database `admin`, whose password is MONGO_PASSWORD. Users have the names and passwords of the addresses. Safe to repeat.

@@ -1,10 +1,10 @@
 """The set-up of MongoDB: a replica set of one, and the users of all programs. `python -m ops.mongo_setup HOST:PORT`
 
-It runs where mongod is 127.0.0.1, as mongod lets nobody else create its first user: on the same machine, or
-in the network of its container. HOST is the name by which the others know it. Users have the names and passwords that
-are in AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written before mongod had users are kept. Safe to
-repeat. If these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept,
-except for its name: what goes to 127.0.0.1 does not leave the machine.
+It runs where mongod is 127.0.0.1, as only from there can its first user be created: on the same machine, or in the
+network of its container. HOST is the name by which the others know it. Users have the names and passwords that are in
+AUTH_MONGO_URL, TICKETS_MONGO_URL and so on. Data that were written before mongod had users are kept. Safe to repeat. If
+these addresses have TLS, so has this connection, and mongod must show a certificate that they would accept, except for
+its name: traffic to 127.0.0.1 does not leave the machine.
 
 Exits once the set accepts writes and all users exist, or with a message and code 1 after a minute.
 """
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def takes_writes(member: str, password: str, tls: Options = NO_TLS) -> bool:
-    """Return whether `member` is a primary that knows its administrator; make it so when it can be done.
+    """Return whether `member` is a primary with its administrator; make it so if possible.
 
     `tls`: `tls_options` of an address of the server. Raises SystemExit when the administrator has another password.
     """
@@ -76,7 +76,7 @@ def takes_writes(member: str, password: str, tls: Options = NO_TLS) -> bool:
 
 @contextmanager
 def opened(member: str, password: str, tls: Options = NO_TLS) -> Iterator[tuple[Client, bool]]:
-    """Yield a connection to a mongod, and whether it knows the administrator; if not, the connection is nobody's."""
+    """Yield a connection to a mongod, and whether it has the administrator; if not, the connection has no user."""
     is_known = _knows_administrator(member, password, tls)
     with administrator(member, password, tls) if is_known else _connect(member, tls) as client:
         yield client, is_known

@@ -1,9 +1,9 @@
-"""What each part may do at MongoDB, and the creation of its user; `ops.mongo_setup` creates them all.
+"""The rights of each part at MongoDB, and the creation of its user; `ops.mongo_setup` creates them all.
 
 A part reads and writes the documents of its own database, and sees its indexes. The migration also builds indexes, for
 all parts. Neither can change or remove entries of the operators' audit log in auth's database. Operators can read
-everything and make backups. Who monitors MongoDB sees the state of the replica set. The users are those in the
-addresses of the settings; mongod refuses everybody else.
+everything and make backups. The monitoring user sees the state of the replica set. The users are those in the addresses
+of the settings; mongod refuses everybody else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ CHANGED: Mapping[str, Sequence[str]] = {
         *("announcements", "second_factors", "passkeys", "used_challenges", "account_changes"),
     )
 }
-"""The collections whose documents are changed; to the others of auth's, the record of operators, is only added.
+"""The collections whose documents are changed; auth's others, the operators' audit log, are append-only.
 
 The other parts may change all of theirs.
 """

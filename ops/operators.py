@@ -1,4 +1,4 @@
-"""Who may operate: `python -m ops.operators key NAME FILE`, `add PUBLIC_KEY`, `remove NAME` or `list`.
+"""Manage operators: `python -m ops.operators key NAME FILE`, `add PUBLIC_KEY`, `remove NAME` or `list`.
 
 `key` makes a signing key on its owner's machine: the private half goes into FILE, which only they can read, and the
 public half is printed. The others are for an administrator and change auth's database (AUTH_MONGO_URL): to add the
@@ -69,14 +69,14 @@ def make_key(name: str, path: Path) -> str:
 
 
 def check_name(name: str) -> None:
-    """Exit with the rule of names when this is none."""
+    """Exit with the rule for names when this is not one."""
     if not OPERATOR_NAME.fullmatch(name):
         rule = "small letters, digits, '.', '_' and '-', at most 40, beginning with a letter"
         sys.exit(f"{name} is no name: {rule}, and not {ADMINISTRATOR}")
 
 
 def add(operators: OperatorStore, public_key: str) -> str:
-    """Let the owner of a key operate, by an administrator; return their name. Exits when it is no such key."""
+    """Let the owner of a key operate, by an administrator; return their name. Exits when the key is invalid."""
     try:
         name, key = operator_key(public_key)
     except InvalidKey:
@@ -88,7 +88,7 @@ def add(operators: OperatorStore, public_key: str) -> str:
 
 
 def remove(operators: OperatorStore, name: str) -> bool:
-    """Let somebody operate no longer, by an administrator; return whether they were one."""
+    """Remove an operator, by an administrator; return whether there was one."""
     action = _begun(operators, "remove", name=name)
     is_gone = operators.remove(name)
     operators.end(action, "ops", "success")
@@ -96,7 +96,7 @@ def remove(operators: OperatorStore, name: str) -> bool:
 
 
 def _begun(operators: OperatorStore, command: str, **arguments: str) -> str:
-    """Record that an administrator is about to do something; return the action's id."""
+    """Record an administrator's action before it begins; return its id."""
     action = uuid.uuid4().hex
     with context.work(client=os.uname().nodename):
         operators.begin(Claims(OPERATOR, ADMINISTRATOR, action, 0, 0), f"ops.{command}_operator", arguments)

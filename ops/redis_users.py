@@ -1,8 +1,8 @@
-"""Who may do what at Redis: the three programs of expiration, with the commands and keys that they need, and an
+"""The users of Redis: the three programs of expiration, with the commands and keys that they need, and an
 exporter, which sees the state of the server.
 
 Where there are several Redis servers, each program is a user of the Sentinels too, by the same name and password, and
-asks them which server takes writes. The servers and the Sentinels come to each other as the administrator.
+asks them which server takes writes. The servers and the Sentinels connect to each other as the administrator.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ RULES: Mapping[str, str] = {
 ASKS_SENTINEL = "+@connection +sentinel|masters"
 
 DEFAULT = "user default off ~* &* +@all"
-"""Nobody can be this user, who is off; but Redis loads its own file of transactions with this user's rights."""
+"""Nobody can sign in as this user, which is off; but Redis loads its append-only file with this user's rights."""
 
 
 def acl(passwords: Mapping[str, str]) -> list[str]:

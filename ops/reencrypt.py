@@ -19,7 +19,7 @@ log = logging.getLogger("ops.reencrypt")
 
 
 def main() -> None:
-    """Re-encrypt them, and say what cannot be decrypted."""
+    """Re-encrypt them, and report those that cannot be decrypted."""
     seals = parsed("AUTH_ENCRYPTION_KEY", Seals, ENCRYPTION_KEY_FORM)
     database = parsed("AUTH_MONGO_URL", connect_without_deadline, MONGO_FORM)
     with closing(database.client):

@@ -34,7 +34,7 @@ AT_ONCE = 1000  # documents
 
 
 class NotEmpty(Exception):
-    """A database has documents; the message names it."""
+    """A database has documents already; the message names it."""
 
 
 class NotRestored(Exception):

@@ -18,7 +18,7 @@ SUITES = [site.SUITE, rush.SUITE, rest.SUITE, growth.SUITE, library.SUITE, event
 
 
 def main() -> None:
-    """Measure what the command line names; exit with a message and code 1 when it names no row, or one fails."""
+    """Measure the rows on the command line; exit with a message and code 1 when a name is unknown, or a row fails."""
     names = [name.strip() for words in sys.argv[1:] for name in words.split(",") if name.strip()]
     if names == ["pages"]:
         write_pages()
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def publish(results: report.Results, before: report.Results) -> None:
-    """Write the results, and what follows from them; what was lost is kept as it was counted last."""
+    """Write the results and the pages made from them; without new counts of lost events, the last ones are kept."""
     known = [row.name for suite in SUITES for row in suite.rows if row.named_only]
     kept = {name: before[name] for name in known if name in before}
     report.save({**kept, **results}, report.machine())
@@ -76,7 +76,7 @@ def measure(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
 
 
 def compare(before: report.Results, measured_on: str, results: report.Results) -> None:
-    """Print what became slower than the figures that were committed last."""
+    """Print the rows that became slower than in the committed results."""
     if not before:
         return
     if measured_on != report.machine():
@@ -91,7 +91,7 @@ def compare(before: report.Results, measured_on: str, results: report.Results) -
 
 
 def step(text: str) -> None:
-    """Show what is being measured, and what failed."""
+    """Show the current row, and those that failed."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 

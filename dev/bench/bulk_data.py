@@ -1,4 +1,4 @@
-"""Tickets and finished orders, straight into the databases: what would take hours through the gateway."""
+"""Tickets and finished orders, inserted straight into the databases: through the gateway it would take hours."""
 
 import secrets
 from collections.abc import Iterator
@@ -44,10 +44,10 @@ LOOKUPS = ("_id", "ticket_id", "order_id", "order.id")
 
 
 class Sale:
-    """A ticket that was sold in the end, with all that the services store of it and of its orders: to be copied.
+    """A sold ticket with everything that the services store of it and of its orders, as a template for copies.
 
-    `names` are the ids of the ticket, its orders and the users among them. What is stored stays encoded, and the ids,
-    all of one length, are replaced in it: so copies are as real as the original, and cost little.
+    `names` are the ids of the ticket, its orders and the users among them. The documents stay encoded, and the ids, all
+    of one length, are replaced in them: so copies are as real as the original, and cost little.
     """
 
     def __init__(self, mongo: Any, ticket_id: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS, LONGEST_SETTLING_SECONDS = 0.25, 30.0
 IDLE_AT_MOST = 80.0
-"""What they may use a second as long as it is not known what they use at rest."""
+"""The limit a second while their use at rest has not been measured."""
 NOISE_MS = 20.0
-"""What programs at rest may use more in LOOK_SECONDS than on average."""
+"""How much more than on average programs at rest may use in LOOK_SECONDS."""
 
 
 def milliseconds(*groups: int) -> float:
@@ -56,14 +56,14 @@ class Meter:
         return {name: used[group] for name, group in self._groups.items()}
 
     def rest(self, seconds: float) -> None:
-        """Measure for so long what the programs use at rest, in CPU-milliseconds a second."""
+        """Measure for so long how much the programs use at rest, in CPU-milliseconds a second."""
         before, began = self.read(), time.perf_counter()
         time.sleep(seconds)
         after, passed = self.read(), time.perf_counter() - began
         self.idle = {name: (after[name] - before[name]) / passed for name in before}
 
     def settle(self) -> None:
-        """Return once the programs are at rest again: all that follows from the last request is done."""
+        """Return once the programs are at rest again: all work that follows from the last request is done."""
         limit = max(sum(self.idle.values()), IDLE_AT_MOST) * LOOK_SECONDS + NOISE_MS
         deadline, before = time.monotonic() + LONGEST_SETTLING_SECONDS, sum(self.read().values())
         while time.monotonic() < deadline:
@@ -74,6 +74,6 @@ class Meter:
             before = now
 
     def since(self, before: Mapping[str, float], seconds: float) -> dict[str, float]:
-        """Return what each program used since `before`, without what it uses in so many seconds at rest."""
+        """Return how much each program used since `before`, less its use at rest in so many seconds."""
         now = self.read()
         return {name: now[name] - used - self.idle[name] * seconds for name, used in before.items()}

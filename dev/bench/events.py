@@ -1,4 +1,4 @@
-"""Events on our library and on others: what one costs from change to effect, and how many are lost to kills."""
+"""Events on our library and on others: the cost of one from change to effect, and how many are lost to kills."""
 
 import json
 import os
@@ -44,7 +44,7 @@ RESTARTING_SECONDS = 180
 """How long a killed broker may take to be back, while everything tries to reach it again."""
 STOP_SECONDS = 15
 DRAIN_SECONDS = 10
-"""After how long without a new effect those that are missing count as lost."""
+"""After how long without a new effect missing ones count as lost."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Peer:
         process.wait(10)
 
     def stop(self, kind: str) -> None:
-        """Stop one of the two as its manager would, which kills only what does not stop."""
+        """Stop one of the two as a process manager would, which kills only what does not stop."""
         process: subprocess.Popen[str] = getattr(self, kind)
         process.terminate()
         if process.stdin is not None:
@@ -154,7 +154,7 @@ class Peer:
         setattr(self, kind, self._start_producer() if kind == "producer" else self._start_consumer())
 
     def keep(self, prefix: str) -> None:
-        """Start again whichever has ended, as whatever runs them would, with changes of this prefix."""
+        """Start again whichever has ended, as a process manager would, with changes of this prefix."""
         if self.consumer.poll() is not None:
             self.restart("consumer")
         if self.producer.poll() is not None:
@@ -174,18 +174,18 @@ class Peer:
         assert self.producer.stdout.readline() == "done\n"
 
     def effects(self, prefix: str = "") -> int:
-        """Return how many changes, of those with such ids, have had their effect."""
+        """Return how many of the changes with such ids had their effect."""
         return int(self.database.effects.count_documents({"_id": {"$regex": f"^{prefix}"}}))
 
     def latencies_ms(self, prefix: str) -> list[float]:
-        """Return how long after each change, of those with such ids, its effect came."""
+        """Return the time from each change with such an id to its effect."""
         changed, had = (self._moments(collection, prefix) for collection in ("changes", "effects"))
         return [(had[ident] - at) * 1000 for ident, at in changed.items()]
 
     def works_again(self, prefix: str) -> bool:
-        """Return True once changes were made and effects had since this call, False when that took too long.
+        """Return True once changes and effects happened since this call, False when that took too long.
 
-        What has ended meanwhile is started again, by changes of this prefix.
+        Processes that ended meanwhile are started again, with changes of this prefix.
         """
         before = self._progress()
 
@@ -221,7 +221,7 @@ class Peer:
         return len(self._ids("changes") - self._ids("effects"))
 
     def count(self, kind: str) -> dict[str, int]:
-        """Return how many changes were made and lost, and effects had of none; start over."""
+        """Return how many changes were made and lost, and how many effects had no change; start over."""
         changes, effects = self._ids("changes"), self._ids("effects")
         self.begin_anew()
         return {
@@ -257,7 +257,7 @@ def opened(rows: Sequence[Row]) -> Iterator["Bench"]:
 
 @dataclass
 class Bench:
-    """Running servers, and the libraries of which is counted what they lose."""
+    """Running servers, and the libraries whose lost events are counted."""
 
     stack: Stack
     meter: cpu.Meter
@@ -331,7 +331,7 @@ def _count_losses(bench: Bench) -> None:
 
 
 def _at_once(action: Callable[[Peer], None], peers: Mapping[str, Peer]) -> dict[str, Exception]:
-    """Do the same with all libraries at the same time; return for which of them it failed."""
+    """Do the same with all libraries at the same time; return those for which it failed."""
     failed: dict[str, Exception] = {}
 
     def tried(name: str) -> None:

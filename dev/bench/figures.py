@@ -1,4 +1,4 @@
-"""Medians of several runs, the noise between them, and what became slower since other runs."""
+"""Medians of several runs, the noise between them, and regressions since other runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dev.bench.rows import Measured
 NOTEWORTHY = 1.05
 """By how much a median has to be worse, beyond the noise, to be named."""
 RATES = ("per_second", "published_per_second")
-"""The figures of which more is better; of all others less is."""
+"""The figures for which more is better; for all others less is."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def misses(name: str, figure: Figure, aim: float) -> bool:
 
 
 def became_slower(before: Mapping[str, Figures], after: Mapping[str, Figures]) -> Iterator[tuple[str, str, float]]:
-    """Yield (row, figure, how many times worse) of what became worse by more than the noise between the runs.
+    """Yield (row, figure, how many times worse) for figures that became worse by more than the noise between the runs.
 
     That is: the best run now is worse than the worst one before, and the medians differ by NOTEWORTHY.
     """
@@ -61,7 +61,7 @@ def _is_beyond_noise(name: str, then: Figure, now: Figure) -> bool:
 
 
 def _times_worse(name: str, then: Figure, now: Figure) -> float:
-    """Return how many times worse the median is, 0 when that is less than NOTEWORTHY or cannot be said."""
+    """Return how many times worse the median is, 0 when that is less than NOTEWORTHY or unknown."""
     lower, higher = (now.median, then.median) if name in RATES else (then.median, now.median)
     times = higher / lower if lower > 0 else 0.0
     return times if times >= NOTEWORTHY else 0.0

@@ -1,7 +1,7 @@
-"""Aims that are missed, each with what was measured to be its floor and why; docs/performance.md shows those of a run.
+"""Aims that are missed, each with its measured floor and the reason; docs/performance.md shows those of a run.
 
-A floor is what the parts alone that cannot be left out cost, measured on a machine of two cores. It belongs to a row
-and to one of its figures, and is shown only while that misses its aim. After a change here: `make bench ROWS=pages`.
+A floor is the cost of the indispensable parts alone, measured on a machine of two cores. It belongs to a row and to one
+of its figures, and is shown only while that misses its aim. After a change here: `make bench ROWS=pages`.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What everything costs with much and with little stored: two whole systems, measured in turn."""
+"""The costs with much and with little data stored: two whole systems, measured in turn."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ AIM = {"times": 1.1}
 
 @dataclass(frozen=True)
 class Two:
-    """The same system twice: with little and with much stored, and a user of each, of whom both store the same.
+    """The same system twice: with little and with much data stored, and a user of each with the same data in both.
 
     `order` yields for each row 1 and -1 in turn, so that neither is always the first.
     """
@@ -39,7 +39,7 @@ class Two:
 
 
 def in_both(work: Callable[[Site, Person], Measured], two: Two) -> Measured:
-    """Do the same in both, in turn; return how many times as much CPU it takes where much is stored."""
+    """Do the same in both, in turn; return the ratio of CPU time with much data to that with little."""
     sites = [("little", two.little), ("much", two.much)]
     used = {name: work(site, two.users[id(site)]) for name, site in sites[:: next(two.order[work])]}
     little, much = used["little"].figures["cpu_ms"], used["much"].figures["cpu_ms"]
@@ -90,7 +90,7 @@ def filled(site: Site, orders: int, tickets: int) -> Person:
 
 
 def sold_after_lapses(site: Site) -> tuple[Person, Sale]:
-    """Sell a ticket whose first two holds lapse; return its seller, who bought others, and what is stored of it."""
+    """Sell a ticket whose first two holds lapse; return its seller, who bought others, and its stored documents."""
     first, second, third = site.newcomers(3)
     (ticket_id,) = site.put_on_sale(1)
     shown = {"_id": ticket_id, "shelf": "on_sale"}

@@ -42,7 +42,7 @@ QUIET = {"version": 1, "disable_existing_loggers": False, "root": {"level": "WAR
 
 
 class Servers:
-    """Running servers, and what they use at rest."""
+    """Running servers, and their use at rest."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -81,7 +81,7 @@ def opened(rows: Sequence[Row]) -> Iterator[Servers]:
 
 
 def at_rest(servers: Servers) -> Measured:
-    """What the servers use when nothing is connected to them."""
+    """The servers' use when nothing is connected to them."""
     idle = servers.meter.idle
     return Measured({"servers_idle_ms_a_second": sum(idle.values())}, idle)
 
@@ -203,7 +203,7 @@ def relay(servers: Servers) -> Measured:
 
 
 def our_lag(servers: Servers) -> Measured:
-    """How old an event is in its handler, since it was saved with its outbox."""
+    """The age of an event in its handler, since it was saved with its outbox."""
     with database(servers.stack) as deadlines, new_vhost(servers.stack) as url, probe("Ours", url):
         publisher = Publisher(url, declare=CATALOGUE.declare)
         publisher.publish([])
@@ -224,14 +224,14 @@ def our_lag(servers: Servers) -> Measured:
 
 
 def stock_lag(servers: Servers) -> Measured:
-    """How old an event is in its handler, since it was dispatched, which no outbox does."""
+    """The age of an event in its handler, since it was dispatched, without an outbox."""
     with new_vhost(servers.stack) as url, probe("Stock", url):
         dispatch = event_dispatcher({"AMQP_URI": url})
         return at_a_steady_rate(url, lambda number: dispatch("expiration", "ExpirationComplete", body(number)))
 
 
 def comparing(servers: Servers) -> Measured:
-    """What a run of anti-entropy costs when few orders have changed, whatever the number of those that have ended.
+    """The cost of a run of anti-entropy when few orders have changed, whatever the number of ended ones.
 
     The runs among few orders and among many alternate, so that the machine is the same for both.
     """
@@ -244,7 +244,7 @@ def comparing(servers: Servers) -> Measured:
 
 @contextmanager
 def comparison(stack: Stack, count: int) -> Iterator[Callable[[], None]]:
-    """Yield what makes a run with so many finished orders, without the calls to their service."""
+    """Yield a function that makes a run with so many finished orders, without the calls to their service."""
     with new_database(stack) as url:
         database = connect(url)
         orders, copies = Aggregates(database.orders), database.copies
@@ -321,13 +321,13 @@ def database(stack: Stack) -> Iterator[Aggregates]:
 
 
 def body(number: Any) -> dict[str, Any]:
-    """Return an event's body that says when it was made."""
+    """Return an event's body with the time at which it was made."""
     moment = "2026-11-22T12:00:00.000Z"
     return {"id": f"o{number}", "version": 1, "order_id": repr(time.time()), "expires_at": moment}
 
 
 def message(number: int) -> Outgoing:
-    """Return an event as our publisher takes it."""
+    """Return an event in our publisher's form."""
     return Outgoing("expiration.events", "ExpirationComplete", json.dumps(body(number)).encode(), {"version": 1})
 
 

@@ -1,7 +1,7 @@
-"""Requests over many kept-alive connections from one thread, which costs little compared with what it measures.
+"""Requests over many kept-alive connections from one thread, which costs little compared with the measured system.
 
 An actor is a generator that yields requests, as bytes, and is sent the reply to each. It raises AssertionError when a
-reply is not what it has to be.
+reply is wrong.
 """
 
 import json
@@ -96,7 +96,7 @@ class _Line:
         self.unsent = b""
 
     def feed(self, data: bytes) -> Reply | None:
-        """Return the reply once all of it has come; so far `missing` says how many bytes of it have not."""
+        """Return the reply once all of it has come; until then `missing` is how many bytes have not."""
         self.received.append(data)
         if self.missing:
             self.missing -= len(data)
@@ -158,7 +158,7 @@ class Load:
             self._poll.close()
 
     def _open(self, stream: Stream, since: float | None = None) -> bool:
-        """Let the next actor come on a new connection; return False when there is none."""
+        """Start the next actor on a new connection; return False when there is none."""
         line = _Line(stream)
         if not self._next_actor(line):
             return False
@@ -204,7 +204,7 @@ class Load:
             self._pass_on(line, reply)
 
     def _pass_on(self, line: _Line, reply: Reply) -> None:
-        """Give the actor its reply, and send what it, or the next actor of the stream, asks then."""
+        """Give the actor its reply, and send the next request of it, or of the stream's next actor."""
         line.stream.latencies_ms.append((time.perf_counter() - line.began) * 1000)
         try:
             line.unsent, line.began = line.actor.send(reply), time.perf_counter()

@@ -1,4 +1,4 @@
-"""Buyers, as many as are needed, with sessions that are signed here as auth and the gateway sign them."""
+"""Any number of buyers, with sessions that are signed here as auth and the gateway sign them."""
 
 import secrets
 import time
@@ -37,7 +37,7 @@ class Person:
         return request("POST", "/api/orders", self.cookie, {"ticketId": ticket_id})
 
     def reserve_by_form(self, ticket_id: str) -> bytes:
-        """Return the same as the ticket's page sends it, where the token is masked by random bytes; these are zeros."""
+        """Return the same request as the ticket's page sends it, the token masked by zeros and not random bytes."""
         masked = urlsafe_b64encode(bytes(len(self.csrf)) + self.csrf.encode()).decode()
         fields = {"csrf_token": masked, "version": "1", "key": secrets.token_urlsafe(16)}
         return request("POST", f"/tickets/{ticket_id}/buy", self.cookie, form=urlencode(fields))
@@ -48,7 +48,7 @@ class Person:
 
 
 def people(stack: Stack) -> Iterator[Person]:
-    """Yield one new user after the other, whom auth does not know: nothing that is measured asks it about users."""
+    """Yield one new user after the other, without accounts at auth: nothing that is measured reads users."""
     app = Flask("bench")
     app.secret_key = stack.secrets["GATEWAY_SECRET_KEY"].split(",")[0]
     cookies, signer = (

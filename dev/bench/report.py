@@ -1,4 +1,4 @@
-"""The results as docs/performance.json, and what people read of them: docs/performance.md and the terminal."""
+"""The results as docs/performance.json, and their presentation: docs/performance.md and the terminal."""
 
 import json
 import os
@@ -38,7 +38,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def machine() -> str:
-    """Return what the figures were measured on."""
+    """Return the machine on which the figures were measured."""
     model = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ":").partition(":")[2]
     return f"{os.cpu_count()} cores ({model.strip()}), {platform.system()}, Python {platform.python_version()}"
 
@@ -48,7 +48,7 @@ def _lines(path: str) -> list[str]:
 
 
 def read_stored() -> tuple[dict[str, Any], str]:
-    """Return the results in docs/performance.json, and on which machine they were measured."""
+    """Return the results in docs/performance.json, and the machine on which they were measured."""
     return parse((ROOT / JSON).read_text())
 
 
@@ -63,13 +63,13 @@ def save(results: Results, measured_on: str) -> None:
 
 
 def read_committed() -> tuple[dict[str, Any], str]:
-    """Return the results that were committed last, and on which machine; none when none were."""
+    """Return the committed results, and their machine; none when there are none."""
     shown = subprocess.run(["git", "show", f"HEAD:{JSON}"], cwd=ROOT, capture_output=True, text=True, check=False)
     return parse(shown.stdout) if shown.returncode == 0 else ({}, "")
 
 
 def parse(text: str) -> tuple[dict[str, Any], str]:
-    """Return the results in the text of a docs/performance.json, and on which machine they were measured."""
+    """Return the results in the text of a docs/performance.json, and the machine on which they were measured."""
     stored = json.loads(text)
     rows = {
         name: {**row, "figures": {figure: Figure(**value) for figure, value in row["figures"].items()}}
@@ -125,7 +125,7 @@ def _programs(used: Sequence[tuple[str, Mapping[str, float]]]) -> str:
 
 
 def aims(row: Row) -> str:
-    """Return what a row aims at, such as "a second ≥ 4 000"."""
+    """Return the aim of a row, such as "a second ≥ 4 000"."""
     return ", ".join(_aim(name, aim) for name, aim in row.aims.items())
 
 
@@ -140,12 +140,12 @@ def line(row: Row, figures: Figures) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Return a paragraph in lines like those of other documents."""
+    """Return a paragraph wrapped like other documents."""
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def label(figure: str) -> str:
-    """Return what people call a figure: others_p99_ms is "others p99 ms"."""
+    """Return the label of a figure: that of others_p99_ms is "others p99 ms"."""
     return COLUMNS.get(figure, figure.replace("_", " "))
 
 
@@ -163,7 +163,7 @@ def _cell(name: str, figure: Figure | None, row: Row) -> str:
 
 
 def amount(value: float) -> str:
-    """Return a figure as it is shown: with no more digits than mean something."""
+    """Return a figure as it is shown: with significant digits only."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

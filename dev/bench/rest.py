@@ -1,4 +1,4 @@
-"""What the system costs that nobody uses: a start with data, memory after light use, and CPU at rest."""
+"""The costs of an idle system: a start with data, memory after light use, and CPU at rest."""
 
 import tempfile
 import time
@@ -21,7 +21,7 @@ LIGHT_USE = 20
 
 
 class Folder:
-    """Where a stack has run before, and runs again."""
+    """The folder of a stack that has run before, and runs again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._ports = folder, free_ports()
@@ -32,7 +32,7 @@ class Folder:
         return Stack(self._folder, self._ports, all_programs, QUIET)
 
     def measure(self) -> Measured:
-        """Start the system, use it a little, and look at what it needs then."""
+        """Start the system, use it a little, and measure what it needs then."""
         stack, began = self._stack(), time.perf_counter()
         with stack:
             seconds = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""What is measured: rows with names, which suite they belong to, and which of them the user asks for."""
+"""The measurements: rows with names, their suites, and the rows that the user selects."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ LONGEST_REASON = 500
 
 
 class UnknownRow(Exception):
-    """No row has such a name; the message lists those that there are."""
+    """No row has such a name; the message lists all names."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: its name, what it says, how it is measured once, and the aims of its figures.
+    """One line of the report: its name, its text, how it is measured once, and the aims of its figures.
 
     `rounds`: how often it is measured, in turn with the other rows of its suite. A row that is `named_only` is left out
     unless it is asked for by name.
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Suite:
-    """Rows that are measured on the same servers; `opened(rows)` starts these, for rows that get what it yields.
+    """Rows that are measured on the same servers; `opened(rows)` starts these, and the rows get what it yields.
 
     `title` and `introduction` stand above their table in the report.
     """

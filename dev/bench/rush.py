@@ -1,4 +1,4 @@
-"""Many who want the same: 2,000 buyers on one ticket, 200 on each of ten, and a sale in which most holds lapse."""
+"""Rushes: 2,000 buyers for one ticket, 200 for each of ten, and a sale in which most holds lapse."""
 
 import random
 import time
@@ -21,7 +21,7 @@ ANSWERS = {201: "won", 409: "refused"}
 
 
 def others(site: Site) -> Stream:
-    """Return those who look at lists, tickets and pages meanwhile."""
+    """Return the actors that read lists, tickets and pages meanwhile."""
     paths = ["/tickets", "/api/tickets", *(f"/api/tickets/{ticket_id}" for ticket_id in site.shown[:8])]
     looking = (_looking(request("GET", path)) for path in cycle(paths))
     return Stream(looking, per_second=OTHERS_PER_SECOND, background=True)

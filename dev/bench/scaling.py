@@ -1,4 +1,4 @@
-"""docs/scaling.md: what each part can do when there is more of it, computed from the measured CPU-ms by program."""
+"""docs/scaling.md: the capacity of more copies of each part, computed from the measured CPU-ms by program."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ OPERATIONS = {
     "bought": "ticket bought",
 }
 PROCESSES = {"gateway": 2}
-"""Of which there is more than one where `make run` or one set of containers runs."""
+"""The programs of which `make run`, or one set of containers, runs more than one process."""
 LEFT_OUT = ("fake-stripe", "broker-setup", "epmd")
 MULTIPLIED = {
     "gateway": "any number of processes and nodes behind a load balancer; nothing is shared but the broker",
@@ -50,19 +50,19 @@ PREDICTED = {
     "refusal-sold": ("refusal-reserved", 150, ("per_second", "p50_ms")),
     "bought": ("bought", 80, ("per_second", "p50_ms")),
 }
-"""By row: whose CPU-ms it is predicted from, by how many operations, and which of its figures are."""
+"""By row: the row from whose CPU-ms it is predicted, the number of operations, and the figures that are predicted."""
 GATHERED = ("refusal-reserved",)
-"""Those of which a process of the gateway asks about many at once."""
+"""The rows for which a process of the gateway asks about many requests at once."""
 RATES = (10, 1_000, 100_000)
 BUSY = 0.6
-"""How busy a core is to be at most, so that what comes at random does not wait long."""
+"""The highest utilization of a core at which requests that arrive at random do not wait long."""
 FEWEST = 2
 ARRIVALS = 300
 PER_PARTITION = 1_000
 NEGLIGIBLE = 0.02
-"""CPU-ms that are no more than noise."""
+"""CPU-ms that count as noise."""
 TEXT = Path(__file__).with_suffix(".txt").read_text()
-"""The page, with names in braces for what is computed."""
+"""The page, with names in braces for the computed values."""
 
 
 def page(results: Results) -> str:
@@ -105,7 +105,7 @@ def calibrated(results: Results) -> tuple[Machine, float]:
 
 
 def predictions(results: Results) -> Iterator[tuple[str, str, str, float, float]]:
-    """Yield the row, whose CPU-ms it is predicted from, the figure, what is predicted and what was measured."""
+    """Yield each row, the one from whose CPU-ms it is predicted, the figure, and its predicted and measured values."""
     machine, client = calibrated(results)
     simulated: dict[str, dict[str, float]] = {}
     for row, (source, operations, figures) in PREDICTED.items():

@@ -1,8 +1,8 @@
 """A discrete-event simulation of the system: each operation visits its programs, which share the cores of a machine.
 
-A program of ours is so many processes, of which each uses one core at most; a server uses as many as there are. What an
-operation needs of each program is the processor time that was measured, in slices as an operating system gives it. It
-ends when every program is done with it, those too that only listen to its events.
+A program of ours is so many processes, of which each uses one core at most; a server uses as many as there are. An
+operation needs the measured processor time of each program, in slices as an operating system gives it. It ends when
+every program is done with it, including those that only listen to its events.
 """
 
 import random
@@ -24,9 +24,9 @@ Steps = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Machine:
-    """So many cores, of which `idle` are busy though nobody comes, and how many processes there are of a program.
+    """So many cores, of which `idle` are busy even without requests, and the number of processes of each program.
 
-    Of programs that are not named there is one process. Without `cores` every process has one of its own.
+    Programs that are not named have one process. Without `cores` every process has one of its own.
     """
 
     cores: int | None = None
@@ -56,7 +56,7 @@ class Batch:
 
 @dataclass
 class Gatherer:
-    """What batches the reads of one process: one batch is read at a time, while another gathers."""
+    """The batches of one process's reads: one is read at a time, while another gathers."""
 
     turn: simpy.Resource
     waiting: Batch | None = None
@@ -84,17 +84,17 @@ class Simulation:
             self._environment.process(self._idling(machine.idle))
 
     def at_once(self, connections: int, operations: int) -> Outcome:
-        """Return what comes of so many operations over connections that each do one after the other."""
+        """Simulate so many operations over connections that each do one after the other."""
         left = iter(range(operations))
         return self._outcome([self._environment.process(self._one_after_the_other(left)) for _ in range(connections)])
 
     def arriving(self, per_second: float, operations: int) -> Outcome:
-        """Return what comes of so many operations that arrive at random, at this rate on average."""
+        """Simulate so many operations that arrive at random, at this rate on average."""
         gaps = (self._chance.expovariate(per_second / 1000) for _ in range(operations))
         return self._outcome([self._environment.process(self._arrivals(gaps))])
 
     def rush(self, seconds: float, operations: int) -> Outcome:
-        """Return what comes of so many operations that arrive evenly within so many seconds."""
+        """Simulate so many operations that arrive evenly within so many seconds."""
         gaps = [1000 * seconds / operations] * operations
         return self._outcome([self._environment.process(self._arrivals(gaps))])
 

@@ -55,7 +55,7 @@ def reservations_by_form(site: Site) -> Measured:
 
 
 def refused(act: Any, site: Site) -> Measured:
-    """Requests for tickets that somebody else has got, by `act(buyer, ticket_id)`."""
+    """Requests for tickets that another buyer has, by `act(buyer, ticket_id)`."""
     ticket_ids = site.put_on_sale(10)
     buyers = site.newcomers(10)
     site.load.run(Stream(act(buyer, ticket_id) for buyer, ticket_id in zip(buyers, ticket_ids, strict=True)))

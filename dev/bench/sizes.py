@@ -1,4 +1,4 @@
-"""How much is measured: enough for figures worth keeping, or with BENCH_QUICK=1 enough to see that everything works."""
+"""The sizes of measurements: enough for meaningful figures, or with BENCH_QUICK=1 enough to test the benchmarks."""
 
 import os
 
@@ -13,7 +13,7 @@ WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
 READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
 IDLE_SECONDS = 2.0 if IS_QUICK else 10.0
-"""Of rows that show what a system at rest costs: comparisons of copies come every ten seconds."""
+"""For rows that measure a system at rest: comparisons of copies come every ten seconds."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
 RESERVATIONS = _of(800, 40)

@@ -29,13 +29,13 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of users of this run alone
 HOLDS = 5
 """How many tickets one buyer reserves: half of what a buyer may hold unpaid."""
 ASLEEP_SECONDS = QUIET_SECONDS + 2
-"""After how long without a request nothing is done for the sake of requests any more."""
+"""After how long without a request no work for requests is left."""
 NOT_OURS = "fake-stripe"
 QUIET = {"LOG_LEVEL": "WARNING"}
 
 
 class Site:
-    """A running system, with tickets for 1,000 to look at, and what it takes to use it."""
+    """A running system with 1,000 tickets on sale, and ways to use it."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -75,7 +75,7 @@ class Site:
         return emails
 
     def rest(self, seconds: float = sizes.REST_SECONDS) -> None:
-        """Measure for so long what the programs use at rest: all have settled, and none follows which sessions end."""
+        """Measure for so long the programs' use at rest, once all have settled, and none follows ended sessions."""
         self.meter.settle()
         time.sleep(max(0.0, self.load.ended_at + ASLEEP_SECONDS - time.monotonic()))
         self.meter.rest(seconds)
@@ -127,7 +127,7 @@ def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
 
 @contextmanager
 def opened(rows: Sequence[Row], **settings: str) -> Iterator[Site]:
-    """Run the whole system and measure what it uses at rest."""
+    """Run the whole system and measure its use at rest."""
     environ = {**QUIET, **settings}
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), free_ports(), all_programs, environ) as stack:
         site = Site(stack)
@@ -139,13 +139,13 @@ def opened(rows: Sequence[Row], **settings: str) -> Iterator[Site]:
 
 
 def _look_around(site: Site) -> None:
-    """Let every program do some of its work once, so that none of that is measured the first time."""
+    """Warm up: have every program do some of its work once."""
     site.load.run(Stream(iter([bought(site.newcomers(1)[0], ticket_id) for ticket_id in site.put_on_sale(10)]), 2))
     site.load.run(Stream(asking_for(0.5, [request("GET", "/tickets"), request("GET", "/api/tickets")])))
 
 
 def bidding(site: Site, count: int) -> list[tuple[Person, str]]:
-    """Return so many new tickets on sale, each with a new buyer, of whom each gets HOLDS of them."""
+    """Return so many new tickets on sale, each with its buyer; each buyer gets HOLDS of them."""
     buyers = chain.from_iterable(zip(*[site.newcomers(count // HOLDS + 1)] * HOLDS, strict=True))
     return list(zip(buyers, site.put_on_sale(count), strict=False))
 

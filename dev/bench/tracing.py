@@ -1,4 +1,4 @@
-"""What traces cost: three whole systems, measured in turn, of which two tell a collector what they do."""
+"""The cost of traces: three whole systems, measured in turn, of which two export spans to a collector."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Systems:
 
 
 def reserving(systems: Systems) -> Measured:
-    """Reserve as many tickets in each system; return what that takes, and how many times what it takes untraced."""
+    """Reserve as many tickets in each system; return the cost, and its ratio to the cost without traces."""
     used = {name: _reserving(systems.sites[name]) for name in systems.order}
     systems.order.rotate()
     cpu = {name: measured.figures["cpu_ms"] for name, measured in used.items()}

@@ -10,7 +10,7 @@ from dev.demo.visitor import DemoError
 
 
 def main() -> None:
-    """Fill the system; exit with a message and code 1 when it answers unexpectedly."""
+    """Fill the system; exit with a message and code 1 when it fails."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--tickets", type=int, default=TICKETS)

@@ -1,7 +1,7 @@
 """Try out a running system: `python -m dev.demo.buy [URL] [--race BUYERS]`.
 
-A seller lists a ticket, a buyer reserves it, pays with a test card and owns it. With --race, that many buyers then
-order one ticket at the same moment, and exactly one may get it.
+A seller lists a ticket, and a buyer reserves it and pays with a test card. With --race, that many buyers then order one
+ticket at the same moment, and exactly one must get it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ URL = "http://localhost:8000"
 
 
 def main() -> None:
-    """Do what the command line asks; exit with a message and code 1 when the system fails."""
+    """Run the command line; exit with a message and code 1 when the system fails."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo.buy", description=__doc__)
     parser.add_argument("url", nargs="?", default=URL)
     parser.add_argument("--race", type=int, default=0, metavar="BUYERS")
@@ -43,7 +43,7 @@ def buy(url: str) -> None:
 
 
 def race(url: str, size: int) -> None:
-    """Let `size` buyers order one ticket at once; raise DemoError unless one gets it and the others 409."""
+    """Have `size` buyers order one ticket at once; raise DemoError unless one gets it and the others get 409."""
     ticket = _signed_up(url, "seller").sell(title="The last ticket", price=price(5000), category="concert")
     with ThreadPoolExecutor(8) as pool:
         buyers = list(pool.map(lambda number: _signed_up(url, f"racer{number}"), range(size)))

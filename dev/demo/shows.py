@@ -59,20 +59,20 @@ ELSEWHERE = {
 HERE = ("London", "Europe/London")
 """The city and the time zone of all other venues."""
 AT_ONCE = timedelta(minutes=2)
-"""When shows start that nobody buys a ticket for; by then the demo is complete."""
+"""When shows start whose tickets are left unsold; by then the demo is complete."""
 AT_ONCE_EVERY = 40
 SOON = timedelta(minutes=30)
 SOON_EVERY = 25
 DAYS_AHEAD = 240
 START_HOURS = (19, 20, 15, 18, 21)
-"""When shows start, on the clocks of the venue."""
+"""When shows start, in the venue's local time."""
 QUARTER = timedelta(minutes=15)
 OF_ONE_EVENT = 4
 """How many tickets there are for one evening of a show, at most."""
 
 
 def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield `count` tickets as the API takes them; some start at once, some within hours, some have no date."""
+    """Yield `count` tickets as bodies for the API; some start at once, some within hours, some have no date."""
     for number, category in enumerate(islice(cycle(SHOWS), count)):
         shows, seats, prices = SHOWS[category]
         turn = number // len(SHOWS)
@@ -94,7 +94,7 @@ def tickets(count: int, now: datetime) -> Iterator[dict[str, Any]]:
 
 
 def price(minor: int) -> str:
-    """Return about so many minor units of CURRENCY as the API takes a price."""
+    """Return about so many minor units of CURRENCY as a price for the API."""
     currency = currency_setting(os.environ.get("CURRENCY") or "usd")
     return str(currency.major(max(minor, currency.minimum) // currency.step * currency.step))
 

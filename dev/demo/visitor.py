@@ -13,7 +13,7 @@ CONNECTIONS = 16
 
 
 class DemoError(Exception):
-    """The system did not behave as the demo expects; the message says what it did."""
+    """The system did not behave as the demo expects; the message says how."""
 
 
 class Visitor:

@@ -1,4 +1,4 @@
-"""A stand-in for Stripe on this machine: what a card payment uses of its API, with controls to make it misbehave.
+"""A stand-in for Stripe on this machine: its API as far as card payments use it, with controls to make it misbehave.
 
 Start it with `python -m dev.fake_stripe` (settings: see `__main__`), or inside a test with
 `dev.fake_stripe.testing.running()`. The real `stripe` library talks to it; the page's script is served at `/v3/`.
@@ -14,7 +14,7 @@ Controls, JSON over HTTP, from this machine only:
 | call | effect |
 | --- | --- |
 | GET /_control/ledger[?order_id=…] | each PaymentIntent: order_id, amount, status, charges (captured, refunded) |
-| GET /_control/requests | what was asked of the API since the last reset, each as "POST /v1/refunds" |
+| GET /_control/requests | the requests to the API since the last reset, each as "POST /v1/refunds" |
 | POST /_control/reset | delete everything and reset the controls |
 | POST /_control/clock {"advance": seconds} | move the clock by which idempotency keys age (they live 24 hours) |
 | POST /_control/locks {"wait": seconds} | how long a write waits for another on the same PaymentIntent (2), then 429 |
@@ -27,7 +27,7 @@ Controls, JSON over HTTP, from this machine only:
 | POST /_control/disputes {"dispute", "status": …} | change its status: under_review, won, lost, warning_closed … |
 | POST /_control/webhooks {"action", "match"?, "count"?, …} | see `webhooks`: drop, duplicate, delay, reorder, fail |
 | GET /_control/webhooks | the rules in force and the pending deliveries |
-| DELETE /_control/webhooks | back to plain delivery; what was held back is sent |
+| DELETE /_control/webhooks | back to plain delivery; held-back events are sent |
 | POST /_control/faults {"kind", "path"?, "method"?, "count"?, …} | see `faults`: slow, error, lost_reply |
 | GET, DELETE /_control/faults | show the faults in force; clear them |
 """

@@ -128,7 +128,7 @@ def _has_card_data(values: dict[str, Any]) -> bool:
 
 
 def _for_browsers(found: Document) -> Document:
-    """What a publishable key sees of an object."""
+    """The fields of an object that a publishable key may read."""
     return {name: value for name, value in visible(found).items() if name not in HIDDEN_FROM_BROWSERS}
 
 

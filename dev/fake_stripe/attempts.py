@@ -1,4 +1,4 @@
-"""One attempt to pay a PaymentIntent: the 3-D Secure challenge, the bank's answer, and what follows from it."""
+"""One attempt to pay a PaymentIntent: the 3-D Secure challenge, the bank's answer, and its consequences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a buyer's browser loads: the stand-in for Stripe.js, the payment element's frame, and the 3-D Secure page."""
+"""Resources for a buyer's browser: the stand-in for Stripe.js, the payment element's frame, and the 3-D Secure page."""
 
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 

@@ -60,7 +60,7 @@ def _only_from_this_machine() -> None:
 
 
 def _money(controls: Blueprint, api: Api) -> None:
-    """What happens to money without a call of the API."""
+    """Changes of money without a call of the API."""
 
     @controls.post("/authenticate")
     def authenticate() -> Response:
@@ -97,7 +97,7 @@ def _money(controls: Blueprint, api: Api) -> None:
 
 
 def _trouble(controls: Blueprint, api: Api) -> None:
-    """What makes webhooks and requests go wrong."""
+    """Faults of webhooks and requests."""
 
     @controls.route("/webhooks", methods=["GET", "POST", "DELETE"])
     def webhooks() -> Response:

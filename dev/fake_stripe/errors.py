@@ -4,7 +4,7 @@ from typing import Any
 
 
 class StripeError(Exception):
-    """A refusal; `executed` says that the endpoint had begun, so its changes and this reply are kept (and replayed)."""
+    """A refusal; `executed`: the endpoint had begun, so its changes and this reply are kept (and replayed)."""
 
     def __init__(self, status: int, kind: str, message: str, *, executed: bool = False, **details: Any) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ def missing(noun: str, id: str, param: str, in_url: bool = False) -> StripeError
 
 
 def not_emulated(what: str) -> StripeError:
-    """Something that Stripe has and this stand-in does not: said plainly rather than ignored."""
+    """A feature of Stripe that this stand-in lacks: refused rather than ignored."""
     return invalid(f"The fake Stripe does not emulate {what}.", param=what, code="fake_stripe_not_emulated")
 
 

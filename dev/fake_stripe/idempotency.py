@@ -68,7 +68,7 @@ class Keys:
                 self._in_use.discard(key)
 
     def recall(self, key: str, endpoint: str, print: str) -> Reply | None:
-        """Return the kept reply, or None; refuse (400) a key that was used for something else."""
+        """Return the kept reply, or None; refuse (400) a key that was used for another request."""
         row = self.state.db.execute("select * from replies where key = ?", (key,)).fetchone()
         if row is None or self.state.now() - row["stored_at"] >= LIFETIME:
             return None
@@ -79,7 +79,7 @@ class Keys:
         return Reply(row["status"], json.loads(row["body"]), replayed=True)
 
     def keep(self, key: str, endpoint: str, print: str, reply: Reply) -> None:
-        """Keep the reply, in the transaction of what it reports."""
+        """Keep the reply, in the transaction of the changes that it reports."""
         row = (key, endpoint, print, reply.status, json.dumps(reply.body), self.state.now())
         self.state.db.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?)", row)
 

@@ -1,4 +1,4 @@
-"""What browsers show of the simulation, in the language of the page around it: texts of its own, as Stripe.js has."""
+"""The texts of the simulation in browsers, in the language of the page around it, as Stripe.js has its own."""
 
 from flask import Flask, request
 
@@ -53,7 +53,7 @@ LANGUAGES: dict[str, dict[str, str]] = {"en": {}, "de": GERMAN}
 
 
 def register(app: Flask) -> None:
-    """Let templates say things in the language of a request."""
+    """Give templates the texts in the language of a request."""
     app.jinja_env.globals |= {"say": say, "language": language, "words": words}
 
 
@@ -64,7 +64,7 @@ def language() -> str:
 
 
 def words() -> dict[str, str]:
-    """Return what is said in the language of a request instead of an English text."""
+    """Return the translation of an English text for the language of a request."""
     return LANGUAGES[language()]
 
 

@@ -1,4 +1,4 @@
-"""The ledger: what happened to the money, for tests that ask for exactly one captured, unrefunded charge."""
+"""The ledger: all charges and refunds, for tests that require exactly one captured, unrefunded charge."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ LOCKED = (
 
 
 class Locks:
-    """The PaymentIntents that are being written; `wait` says for how many seconds another write waits."""
+    """The PaymentIntents that are being written; `wait`: how many seconds another write waits."""
 
     def __init__(self) -> None:
         self.wait = WAIT_SECONDS

@@ -1,4 +1,4 @@
-"""What Stripe's objects have in common: ids, times, the form in which they are shown, `expand`, lists."""
+"""Common features of Stripe's objects: ids, times, their public form, `expand`, lists."""
 
 import secrets
 import string
@@ -24,7 +24,7 @@ def now() -> int:
 
 
 def visible(document: Any) -> Any:
-    """Return the object without what only the fake knows (names that begin with an underscore)."""
+    """Return the object without the fake's own fields (names that begin with an underscore)."""
     if isinstance(document, dict):
         return {k: visible(v) for k, v in document.items() if not k.startswith("_")}
     return [visible(v) for v in document] if isinstance(document, list) else document

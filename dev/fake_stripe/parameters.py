@@ -1,4 +1,4 @@
-"""What a caller sent, checked as Stripe checks it: against the parameter types of the real `stripe` library."""
+"""A call's parameters, checked as by Stripe: against the parameter types of the real `stripe` library."""
 
 import functools
 import re

@@ -48,7 +48,7 @@ def _number(call: Call, card: dict[str, Any]) -> str:
 
 
 def _check(card: dict[str, Any]) -> None:
-    """Refuse what Stripe refuses before any bank is asked."""
+    """Refuse cards that Stripe refuses before any bank is asked."""
     for name in ("number", "exp_month", "exp_year"):
         if name not in card:
             raise invalid(f"Missing required param: card[{name}].", param=f"card[{name}]", code="parameter_missing")

@@ -1,4 +1,4 @@
-"""Everything the fake Stripe knows, in one SQLite database: a file that survives kill -9, or memory."""
+"""The state of the fake Stripe in one SQLite database: a file that survives kill -9, or memory."""
 
 import json
 import sqlite3
@@ -37,7 +37,7 @@ class State:
         self.db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self.db.row_factory = sqlite3.Row
         self.db.execute("pragma journal_mode=wal")
-        self.db.execute("pragma synchronous=normal")  # the kernel keeps what a killed process has written
+        self.db.execute("pragma synchronous=normal")  # the kernel keeps the writes of a killed process
         self.db.executescript(SCHEMA)
 
     @contextmanager
@@ -65,7 +65,7 @@ class State:
         self.db.execute("insert into objects (id, kind, parent, created, body) values (?, ?, ?, ?, ?)", row)
 
     def save(self, document: Document) -> None:
-        """Store what changed in a known object."""
+        """Store the changes of a stored object."""
         self.db.execute("update objects set body = ? where id = ?", (json.dumps(document), document["id"]))
 
     def find(self, kind: str, id: str) -> Document | None:

@@ -1,4 +1,4 @@
-"""For tests: a fake Stripe of one's own, and a receiver of webhooks."""
+"""For tests: a private fake Stripe, and a receiver of webhooks."""
 
 import json
 import queue
@@ -29,14 +29,14 @@ class FakeStripe:
         return stripe.StripeClient(key, base_addresses={"api": self.url}, max_network_retries=retries)
 
     def ledger(self, order_id: str | None = None) -> list[dict[str, Any]]:
-        """Return what happened to the money (see `ledger.read`)."""
+        """Return the ledger (see `ledger.read`)."""
         entries: list[dict[str, Any]] = self.control(
             "ledger" + (f"?order_id={order_id}" if order_id else ""), method="GET"
         )
         return entries
 
     def requests(self) -> list[str]:
-        """Return what was asked of the API since the last reset, as "POST /v1/refunds"."""
+        """Return the requests to the API since the last reset, as "POST /v1/refunds"."""
         asked: list[str] = self.control("requests", method="GET")
         return asked
 
@@ -63,7 +63,7 @@ def running(
 
 @dataclass
 class Receiver:
-    """A receiver of webhooks: checks each signature, answers as `answers` says, keeps the events as they arrive."""
+    """A receiver of webhooks: checks each signature, answers by `answers`, keeps the events as they arrive."""
 
     url: str = ""
     answers: Callable[[stripe.Event], int] = lambda event: 200

@@ -1,7 +1,7 @@
 """Delivery of events to the webhook's address: signed, retried until a 2xx; and ways to make it go wrong.
 
 A rule (POST /_control/webhooks) acts on events whose type matches `match` (`*`), `count` times (always); the
-first rule that matches wins. Rules are kept in memory, what waits for delivery is kept in the state.
+first rule that matches wins. Rules are kept in memory, waiting deliveries in the state.
 
 | action | effect |
 | --- | --- |
@@ -42,7 +42,7 @@ DUE = """select * from deliveries where due <= ? and not exists (
 
 @dataclass
 class Rule:
-    """What to do to the deliveries of some events; see the table above."""
+    """A rule for the deliveries of some events; see the table above."""
 
     action: str
     match: str = "*"
@@ -121,7 +121,7 @@ class Webhooks:
         self._held = []
 
     def use_plain_delivery(self) -> None:
-        """Drop every rule and send what one held back."""
+        """Drop every rule and send held-back deliveries."""
         with self.state.transaction():
             self.rules = []
             self.state.db.execute("update deliveries set due = ? where attempts = 0", (time.time(),))
@@ -136,7 +136,7 @@ class Webhooks:
             time.sleep(0.005)
 
     def report(self) -> dict[str, Any]:
-        """Return the rules in force and what waits."""
+        """Return the rules in force and the waiting deliveries."""
         with self.state.transaction():
             waiting = [dict(row) for row in self.state.db.execute("select * from deliveries order by id")]
         return {"rules": [asdict(rule) for rule in self.rules], "waiting": waiting}
@@ -148,7 +148,7 @@ class Webhooks:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop sending; what waits stays in the state."""
+        """Stop sending; waiting deliveries stay in the state."""
         self._stopped.set()
         self.wake()
         self._thread.join(TIMEOUT)

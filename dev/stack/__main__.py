@@ -27,7 +27,7 @@ class Interrupted(BaseException):
 
 
 def main() -> None:
-    """Do what the command line asks; exit with a message and code 1 when that is impossible."""
+    """Run the command line; exit with a message and code 1 when that is impossible."""
     parser = argparse.ArgumentParser(prog="python -m dev.stack", description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".stack", help="where the stack's data, logs and keys are"
@@ -101,7 +101,7 @@ def _restore(folder: Path, backup: Path, replace: bool) -> None:
 
 
 def run(stack: Stack) -> NoReturn:
-    """Run `stack` until it is asked to stop, then stop all of it; exit with the code that says why."""
+    """Run `stack` until it is asked to stop, then stop all of it; exit with a code by the cause."""
     if os.environ.get("MAKELEVEL"):
         die_with_parent()  # so that a killed make takes the stack with it
     for kind in STOPPING:
@@ -143,7 +143,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _print_addresses(stack: Stack) -> None:
-    """Print where everything is: first where to look, last a line for each program."""
+    """Print all addresses: first the site's, last a line for each program."""
     print_now(f"\nlogs: {stack.folder}/logs; passwords: {stack.folder}/secrets.env; Ctrl-C stops everything.\n")
     for state in stack.supervisor.states():
         print_now(f"{state['name']:<12} {state['statename']:<9} {stack.address_of(state['name'])}")

@@ -14,7 +14,7 @@ from ops import backup
 from ops import restore as restoration
 
 IN_TRANSIT = ("rabbitmq/data", "redis/appendonlydir")
-"""The folders of what is of another time than a restored database; all of it is made again from that."""
+"""The folders of data that would not match a restored database; all of them are rebuilt from it."""
 
 
 class Failed(Exception):

@@ -1,6 +1,6 @@
 """A cluster on one machine: three of each server and two of each program, the gateways behind a proxy.
 
-RabbitMQ's queues are quorum queues, MongoDB is a replica set, and Sentinels say which of two Redis servers takes
+RabbitMQ's queues are quorum queues, MongoDB is a replica set, and Sentinels choose which of two Redis servers takes
 writes.
 """
 
@@ -33,7 +33,7 @@ PRIMARY_SECONDS = 30
 COPIES = 2
 REDIS_SERVERS = 2
 DISTANCE = 1000
-"""How far the ports of one node are from those of the next."""
+"""The distance between the ports of one node and those of the next."""
 ONCE = ("fake-stripe", BROKER_SETUP)
 OF_CLUSTER = {"QUEUE_TYPE": "quorum", "GATEWAY_PROXIES": "1"}
 ELECTION_MS = 5000
@@ -42,7 +42,7 @@ ELECTION_MS = 5000
 JOIN_AFTER = 'test -e "$1" || until > "/dev/tcp/$2/$3"; do sleep 0.2; done 2> /dev/null; shift 3; exec "$@"'
 """A command of bash for a broker that has no data yet, and joins another, once that one answers at a host and port.
 
-Were it quicker it would keep the other from founding the cluster, by a lock that it holds until it has joined it.
+If it were first, it would keep the other from founding the cluster, by a lock that it holds until it has joined it.
 """
 
 
@@ -123,7 +123,7 @@ class Cluster(Stack):
         return f"node{number}@{self.nodes[number - 1].host}"
 
     def _cookie(self) -> Path:
-        """Return the file with the secret by which the brokers know each other."""
+        """Return the file with the brokers' shared secret."""
         cookie = self._new_folder("rabbitmq-1") / ".erlang.cookie"
         if not cookie.exists():
             write_private(cookie, secrets.token_hex(20))
@@ -175,7 +175,7 @@ class Cluster(Stack):
             mongo_users.grant_all(client, addresses, migration)
 
     def _set_up_broker(self) -> None:
-        with mock.patch.dict(os.environ, OF_CLUSTER):  # by which this process, too, knows the type of queues
+        with mock.patch.dict(os.environ, OF_CLUSTER):  # so that this process, too, has the type of queues
             super()._set_up_broker()
 
     def _redis(self, number: int, node: Node) -> Program:

@@ -1,4 +1,4 @@
-"""Finds the servers on this machine; installs what is missing with apt, or says exactly what to install."""
+"""Finds the servers on this machine; installs missing ones with apt, or prints the exact command."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def mongod() -> Path:
 
 
 def chromium() -> str | None:
-    """Return the Chromium that has no window, which costs a third of the other one's time; else that one, if any."""
+    """Return the headless Chromium, which takes a third of the other one's time; else that one, if any."""
     return shutil.which("chromium-headless-shell") or shutil.which("chromium")
 
 

@@ -16,7 +16,7 @@ STRIPE = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET"
 
 
 class Layout:
-    """What the programs of a stack need to know of it; `environ` is the environment of the process that starts it.
+    """The data of a stack that its programs need; `environ` is the environment of the process that starts it.
 
     Its servers are those of `nodes`, by default one of each, on the stack's own ports.
     """
@@ -69,12 +69,12 @@ class Layout:
     def _mongo_url(self, user: str, password: str, database: str) -> str:
         members = ",".join(self.mongo_members)
         url = f"mongodb://{user}:{self.secrets[password]}@{members}/{database}?replicaSet={replica_set.NAME}"
-        # With one member there is no election to be told of, for which every client would wake up twice a second.
+        # With one member there are no elections to detect, for which every client would wake up twice a second.
         return url if len(self.mongo_members) > 1 else f"{url}&serverMonitoringMode=poll"
 
     @property
     def mongo_members(self) -> list[str]:
-        """The address of each member of the replica set, as the others know it."""
+        """The address of each member of the replica set for the others."""
         return [f"{node.host}:{node.ports.mongo}" for node in self.nodes]
 
     @property
@@ -99,7 +99,7 @@ class Layout:
 
     @property
     def public_url(self) -> str:
-        """The address of the site for people: passkeys refuse IP addresses."""
+        """The address of the site for browsers: passkeys refuse IP addresses."""
         return f"http://localhost:{self.ports.gateway}"
 
     @property
@@ -113,7 +113,7 @@ class Layout:
         return f"http://{HOST}:{self.ports.management}"
 
     def address_of(self, name: str) -> str:
-        """Return where a program or server answers: the services, their metrics."""
+        """Return the address of a program or server; for services, that of their metrics."""
         servers = {
             "gateway": self.public_url,
             "fake-stripe": f"{self.stripe_url} (its ledger of charges and refunds)",

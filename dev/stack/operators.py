@@ -10,11 +10,11 @@ from ops import operators
 
 
 class NoOperator(Exception):
-    """Nobody of this name operates the stack; the message says how to change that."""
+    """There is no operator of this name; the message says how to add one."""
 
 
 def make_operator(stack: Layout, name: str) -> str:
-    """Make a new key for `name`, who may operate from now on by this key alone; return its private half."""
+    """Make a new key for the operator `name`, the only one accepted from now on; return its private half."""
     operators.check_name(name)
     path = _path(stack, name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -27,7 +27,7 @@ def make_operator(stack: Layout, name: str) -> str:
 
 
 def own_key(stack: Layout, name: str) -> str:
-    """Return the private half of an operator's key, who is made one first if need be; for tests and benchmarks."""
+    """Return the private half of an operator's key, adding the operator if needed; for tests and benchmarks."""
     return signing_key(stack, name) if _path(stack, name).exists() else make_operator(stack, name)
 
 

@@ -32,7 +32,7 @@ class Ports:
     erlang: int = 18674
     epmd: int = 18675
     redis: int = 18679
-    sentinel: int = 18680  # of a cluster alone
+    sentinel: int = 18680  # only in a cluster
     mongo: int = 18717
     metrics: int = 18800  # and those after it, one for each of SERVE_METRICS
 
@@ -106,7 +106,7 @@ def is_taken(port: int) -> bool:
 
 
 def free_ports() -> Ports:
-    """Return free ports, all different, for a stack of a test, which nobody else who asks gets while this process runs.
+    """Return free ports, all different, for a stack of a test; no other call gets them while this process runs.
 
     Linux gives none of them to a client: they are below its ephemeral range.
     """

@@ -1,4 +1,4 @@
-"""The programs of the system: their commands, and the settings of each, which gets no others."""
+"""The programs of the system: their commands, and the only settings that each gets."""
 
 import sys
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from libs.settings import CA_FILES
 LOGGING = ("LOG_LEVEL", "LOG_FORMAT")
 OF_MONGO = ("MONGO_READ_PREFERENCE", "MONGO_WRITE_CONCERN")
 PASSED_ON = (*LOGGING, "QUEUE_TYPE", *CA_FILES.values(), *OF_MONGO, "BROKER_VERIFY_SECONDS")
-"""By the caller, to every program."""
+"""Passed on from the caller to every program."""
 TRACING = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -25,7 +25,7 @@ TRACING = (
     "OTEL_TRACES_SAMPLER_ARG",
 )
 PASSED_TO_PARTS = ("RESERVATION_WINDOW_SECONDS", "CURRENCY", *TRACING)
-PASSED_TO = {  # to one program alone
+PASSED_TO = {  # to one program only
     "auth": ("SIGN_UPS_PER_ADDRESS",),
     "orders": ("UNPAID_RESERVATIONS_PER_BUYER", "UNPAID_RESERVATIONS_PER_HOUR"),
     "worker": TRACING,

@@ -12,16 +12,16 @@ from dev.stack.supervisor import ROOT, Program
 CADDYFILE = (ROOT / "deploy/proxy/Caddyfile").read_text()
 CADDY = str(VIRTUAL_ENVIRONMENT / "bin/caddy")
 ADMIN = "admin off"
-"""What is replaced: nobody else changes the configuration of the proxy of containers."""
+"""Replaced: in containers nothing changes the proxy's configuration."""
 HEALTH = "http://127.0.0.1:2015 {\n\trespond alive\n}"
-"""What is replaced: there the proxy says that it is alive, here it leads to the brokers."""
+"""Replaced: in containers the proxy answers probes, here it leads to the brokers."""
 TRIED = "lb_try_interval 100ms\n"
 CHECKED = """\
 		health_uri /healthz
 		health_interval 1s
 		health_timeout 2s
 """
-"""What is added: with several gateways, one that is not alive gets no requests."""
+"""Added: with several gateways, one that is not alive gets no requests."""
 BROKERS = """\
 http://:{management} {{
 	reverse_proxy {brokers} {{

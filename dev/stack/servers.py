@@ -20,7 +20,7 @@ from ops import mongo_setup, redis_users, replica_set
 from ops.broker_users import ADMINISTRATOR
 
 DEAD_LETTER_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
-"""How soon, in milliseconds, RabbitMQ tries again to dead-letter what it could not route; by default three minutes."""
+"""How soon, in milliseconds, RabbitMQ retries dead-lettering an unroutable message; by default three minutes."""
 
 MISSED_MS, FAILOVER_MS = 3000, 10000
 """How long Sentinels miss a Redis before they replace it, and how soon they try again."""
@@ -146,7 +146,7 @@ def _quoted(path: Path) -> str:
 
 def mongo(folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST) -> Program:
     """Write mongod's key next to `folder`, where its data is, and return mongod."""
-    key = folder.with_name("mongo.key")  # with it mongod accepts its own members, and users; nobody else
+    key = folder.with_name("mongo.key")  # with it mongod accepts only its own members, and users
     write_private(key, secrets["MONGO_KEY"])
     options = {
         "--keyFile": str(key),
@@ -157,12 +157,12 @@ def mongo(folder: Path, port: int, secrets: Mapping[str, str], host: str = HOST)
         "--oplogSize": "256",
         "--wiredTigerCacheSizeGB": "0.25",
         "--journalCommitInterval": "20",  # milliseconds: of the 100 by default a linearizable read waits for the rest
-        # A lone node has nobody to hand over to: stop at once instead of after 15 s.
+        # A lone node has no other to hand over to: stop at once instead of after 15 s.
         "--setParameter": "shutdownTimeoutMillisForSignaledShutdown=100",
     }
     words = [word for option in options.items() for word in option]
     words += ["--setParameter", "enableTestCommands=1"]  # so that tests can let commands fail
-    words += ["--setParameter", "scramSHA256IterationCount=5000"]  # the least: the passwords are random, and long
+    words += ["--setParameter", "scramSHA256IterationCount=5000"]  # the minimum: the passwords are random, and long
     command = [str(install.mongod()), *words, "--nounixsocket", "--quiet"]
     return Program("mongo", command, lambda: mongo_is_ready(port, secrets["MONGO_PASSWORD"]))
 
@@ -182,7 +182,7 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
 
 
 def rabbitmq_is_ready(ports: Ports, password: str, host: str = HOST) -> bool:
-    """Return whether RabbitMQ answers on its management API and says that it accepts AMQP connections."""
+    """Return whether RabbitMQ answers on its management API and reports that it accepts AMQP connections."""
     url = f"http://{host}:{ports.management}/api/health/checks/port-listener/{ports.amqp}"
     with suppress(requests.RequestException):
         return ask("GET", url, auth=(ADMINISTRATOR, password), timeout=5).ok

@@ -189,7 +189,7 @@ class Stack(Layout):
             raise StackError(f"{' or '.join(names)} does not stop")
 
     def start_program(self, name: str) -> None:
-        """Start `name` again; `wait_ready` says when it is ready."""
+        """Start `name` again; `wait_ready` returns when it is ready."""
         self.supervisor.call("startProcess", self._full_name(name), False)
 
     def restart(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs programs under supervisord, which restarts what dies, and leaves none of them behind."""
+"""Runs programs under supervisord, which restarts those that die, and leaves none of them behind."""
 
 import os
 import re
@@ -111,15 +111,15 @@ class Supervisor:
         return self.process is not None and self.process.poll() is not None
 
     def state(self, name: str) -> dict[str, Any]:
-        """Return what supervisord knows about the program `name`; `pid` is 0 while it does not run."""
+        """Return supervisord's information about the program `name`; `pid` is 0 while it does not run."""
         return {state["name"]: state for state in self.states()}[name]
 
     def states(self) -> list[dict[str, Any]]:
-        """Return what supervisord knows about each process."""
+        """Return supervisord's information about each process."""
         return list(self.call("getAllProcessInfo"))
 
     def stop(self) -> None:
-        """Stop programs, then servers, then supervisord, and whatever of them is left. Safe to repeat."""
+        """Stop programs, then servers, then supervisord, and any of them that are left. Safe to repeat."""
         own = self._own_pid()
         for pid in own:
             _signal(pid, signal.SIGTERM)
@@ -139,7 +139,7 @@ class Supervisor:
             self.process = None
 
     def kill(self) -> None:
-        """Kill all of it at once, in no order, which leaves nothing for `stop`; no server loses data by that."""
+        """Kill everything at once, in no order, which leaves nothing for `stop`; no server loses data by that."""
         for pid in self._own_pid():  # supervisord first, which would start the others again
             _signal(pid, signal.SIGKILL)
         wait_until(lambda: not self._signal_members(signal.SIGKILL), STOP_SECONDS)

@@ -1,1 +1,1 @@
-"""What `make shell` offers: a nameko shell with an operator's key."""
+"""The shell of `make shell`: a nameko shell with an operator's key."""

@@ -31,7 +31,7 @@ class Runner(ShellRunner):
 
 
 def main() -> None:
-    """Run until its user leaves; the name of an interface (plain, ipython, bpython) may follow on the command line."""
+    """Run until the user leaves; the command line may name an interface (plain, ipython, bpython)."""
     client = open_operator_client()
     offered: dict[str, Any] = names(client)
     runner = Runner(BANNER, offered)

@@ -107,7 +107,7 @@ def announce(client: OperatorClient, text: str = "", german: str = "") -> Any:
 
 @verb(FIND)
 def operators(client: OperatorClient) -> Any:
-    """List who may operate."""
+    """List the operators."""
     return client.auth.operators()
 
 

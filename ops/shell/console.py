@@ -26,7 +26,7 @@ class Console(code.InteractiveConsole):
         self.has_failed = False
 
     def run(self, banner: str) -> None:
-        """Run until its user leaves, or the pipe ends."""
+        """Run until the user leaves, or the pipe ends."""
         if sys.stdin.isatty():
             _complete(self.locals)
             self.interact(banner, exitmsg="")
@@ -39,7 +39,7 @@ class Console(code.InteractiveConsole):
                 raise  # exit() alone ends like the end of the pipe
 
     def raw_input(self, prompt: str = "") -> str:
-        """Return the next line; nobody needs a prompt in a pipe."""
+        """Return the next line; in a pipe without a prompt."""
         if sys.stdin.isatty():
             return super().raw_input(prompt)
         line = sys.stdin.readline()
@@ -60,7 +60,7 @@ class Console(code.InteractiveConsole):
             traceback.print_exception(error, file=sys.stderr)
 
     def showsyntaxerror(self, *_arguments: Any, **_named: Any) -> None:
-        """Print what cannot be read; Python's own console leaves that to `sys.excepthook`, which logs it here."""
+        """Print a syntax error; Python's own console leaves that to `sys.excepthook`, which logs it here."""
         self.has_failed = True
         error = sys.exc_info()[1]
         traceback.print_exception(error and error.with_traceback(None), file=sys.stderr)
@@ -72,7 +72,7 @@ def error_message(error: BaseException) -> str:
 
 
 def _display(value: Any) -> None:
-    """Print the value of an expression; what Python and JSON write differently, as JSON, like the answers of verbs."""
+    """Print the value of an expression: as JSON if Python writes it differently, like the answers of verbs."""
     if isinstance(value, (bool, str)):
         print(as_json(value))
     else:

@@ -12,7 +12,7 @@ from ops.shell.verbs import confirm
 class Direct:
     """One service, whose methods are called with their arguments' names.
 
-    `orders.snapshot(order_id=…)` is a look-up; whatever is none asks first, as verbs do, unless `yes=True` is said.
+    `orders.snapshot(order_id=…)` is a look-up; any other method asks first, as verbs do, unless `yes=True` is given.
     """
 
     def __init__(self, service: Service, name: str) -> None:

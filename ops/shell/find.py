@@ -1,4 +1,4 @@
-"""Verbs that find things, and what is wrong with them."""
+"""Verbs that find things and problems."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def find(client: OperatorClient, *words: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def ignoring_unknown() -> Iterator[None]:
-    """Leave the block if nothing has this id; any other refusal, such as of somebody who is no operator, is raised."""
+    """Leave the block if nothing has this id; any other refusal, as of a caller who is no operator, is raised."""
     try:
         yield
     except RemoteError as error:
@@ -107,10 +107,10 @@ def _ticket(ticket: dict[str, Any]) -> dict[str, Any]:
 
 @verb(FIND)
 def story(client: OperatorClient, order_id: str) -> list[dict[str, Any]]:
-    """Tell everything about an order: its changes, payment, Stripe's events, deadline, messages and operators' actions.
+    """Show everything about an order: its changes, payment, Stripe's events, deadline, messages and operators' actions.
 
     Returns [{"at", "who", "what"}], the oldest first, with "outcome" and "reason" of what operators did. The last lines
-    say how far each service has followed the order.
+    show how far each service has followed the order.
     """
     order = client.orders.story(order_id=order_id)
     ticket_id = order["ticket"]["id"]
@@ -148,7 +148,7 @@ def stuck(client: OperatorClient) -> list[dict[str, Any]]:
         return [_without(client, "RabbitMQ does not answer", "rabbitmq", error)]
     try:
         of_auth = client.auth.outboxes()
-    except ServiceUnavailable as error:  # no service answers an operator, for auth cannot record what operators do
+    except ServiceUnavailable as error:  # no service answers an operator, as auth cannot record operators' actions
         if error.is_reply:
             return [_without(client, "MongoDB does not answer", "mongo", error)]
         client.unreachable["auth"] = str(error)
@@ -189,7 +189,7 @@ def _collect(
     ask: Callable[[Any], Any],
     read: Callable[[str, Any], Iterable[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """Return what is found in the answers of these services, except unreachable ones; add those that do not answer."""
+    """Return the problems in the answers of these services, except unreachable ones; add those that do not answer."""
     asked = [part for part in parts if part not in unreachable]
     answers = client.ask(ask, asked)
     unreachable.update(set(asked) - answers.keys())
@@ -217,7 +217,7 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
         yield _trouble("payment confirming", each["order_id"], each["since"], None, f'settle("{each["order_id"]}")')
     for each in found["refunds"]:
         yield _trouble("refund failed", each["order_id"], each["since"], *_failed_refund(each))
-    for each in found.get("pending_refunds", ()):  # payments of an earlier version says none
+    for each in found.get("pending_refunds", ()):  # an earlier version of payments returns none
         why = "pending at Stripe: is our balance there too low?"
         yield _trouble("refund pending", each["order_id"], each["since"], why, f'settle("{each["order_id"]}")')
     for each in found.get("late_refunds", ()):  # as above
@@ -232,7 +232,7 @@ def _stuck_payments(_part: str, found: dict[str, Any]) -> Iterable[dict[str, Any
 
 
 def _failed_refund(refund: dict[str, Any]) -> tuple[str, str]:
-    """Return what failed, and the verb that repairs it: never one that refunds more than that."""
+    """Return the failed refund, and the verb that repairs it: never one that refunds more than that."""
     command, reason = f'refund("{refund["order_id"]}"', json.dumps(refund.get("reason") or "…", ensure_ascii=False)
     if refund.get("amount_cents"):
         amount = currency_of(refund["currency"]).major(refund["amount_cents"])
@@ -289,7 +289,7 @@ def _late(_part: str, jobs: dict[str, Any]) -> Iterable[dict[str, Any]]:
         yield _trouble(
             "Redis does not answer", "redis", None, "no jobs; orders releases by its sweep", 'restart("redis")'
         )
-    program = "worker" if jobs["queued"] else "scheduler"  # which has handed the job over to the worker, or has not
+    program = "worker" if jobs["queued"] else "scheduler"  # which may have handed the job over to the worker
     for each in jobs["late"]:
         yield _trouble("job late", each["order_id"], each["expires_at"], None, f'restart("{program}")')
 

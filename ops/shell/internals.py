@@ -95,7 +95,7 @@ def restart(client: OperatorClient, part: str) -> Any:
     """Restart a program of the stack that `make run` runs here, such as orders or gateway.
 
     It is recorded, unless auth or the broker is unreachable.
-    Raises CannotRestart elsewhere: `docker compose restart PROGRAM` is for whoever runs the containers.
+    Raises CannotRestart elsewhere: there, use `docker compose restart PROGRAM`.
     """
     command = optional("OPERATOR_RESTART_COMMAND", "", str, "COMMAND")
     if not command:

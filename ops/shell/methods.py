@@ -1,6 +1,6 @@
-"""The methods that operators may call, by service: what the shell completes (held by tests/security/test_calls.py).
+"""The methods that operators may call, by service, for the shell's completion (see tests/security/test_calls.py).
 
-Those that are no look-up here ask first in the shell, one that is forgotten here, too.
+Those that are not listed as look-ups ask first in the shell, even one that is missing here.
 """
 
 from libs.contracts.events import CATALOGUE

@@ -1,4 +1,4 @@
-"""What the shell offers, by name: the verbs, the services, and what nameko's shell calls `n`."""
+"""The names in the shell: the verbs, the services, and `n` as in nameko's own shell."""
 
 from types import SimpleNamespace
 from typing import Any

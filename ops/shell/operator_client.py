@@ -13,7 +13,7 @@ from libs.settings import AMQP_FORM, OPERATOR_KEY_FORM, amqp_url, parsed
 from libs.tokens import Signer
 
 CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
-"""How long a call may take, and how long a service may take to answer at all before it."""
+"""How long a call may take, and how long a service may take to answer the probe before it."""
 AUDIT_SECONDS = 900.0
 """How long an audit may take, which asks Stripe about every payment of two days."""
 LISTENERS = CATALOGUE.listeners()
@@ -29,7 +29,7 @@ class Service:
         self._name = name
 
     def ping(self) -> None:
-        """Return if the service answers; raise ServiceUnavailable soon, before anything is asked of it, if not."""
+        """Return if the service answers; else raise ServiceUnavailable soon, before it is called."""
         self._client.ping(self._name, REACH_SECONDS)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
@@ -66,7 +66,7 @@ class OperatorClient:
         self._client.connect(REACH_SECONDS)
 
     def ask(self, ask_one: Callable[[Service], Any], parts: Collection[str] = LISTENERS) -> dict[str, Any]:
-        """Return the answer of each of these services; say which do not answer, and carry on with the others.
+        """Return the answer of each of these services; report those that do not answer, and carry on with the others.
 
         Raises ServiceUnavailable if the broker does not answer: then no service can.
         """

@@ -39,12 +39,12 @@ def format_answer(answer: Any) -> str:
         return as_json(answer)
     try:
         return _table(answer)
-    except ImportError:  # rich is of the operators' environment alone
+    except ImportError:  # rich is installed in the operators' environment only
         return as_json(answer)
 
 
 def as_json(answer: Any) -> str:
-    """Return an answer as JSON on one line; what could move the cursor of a terminal is escaped."""
+    """Return an answer as JSON on one line; characters that could move the cursor of a terminal are escaped."""
     return _escaped(json.dumps(answer, ensure_ascii=False, default=str))
 
 
@@ -65,7 +65,7 @@ def _table(answer: Any) -> str:
     columns = {name: [name, *(row.get(name, "") for row in rows)] for name in names}
     widths = {name: max(map(cell_len, cells)) for name, cells in columns.items()}
     words = {name: max(map(cell_len, " ".join(cells).split()), default=0) for name, cells in columns.items()}
-    # one column is wrapped, at its spaces: that which gains most, but no command
+    # one column is wrapped, at its spaces: the one that gains most, but no command
     wrapped = max(names, key=lambda name: (name != "repair", widths[name] - words[name]))
     console = Console(force_terminal=False)
     if sum((widths | {wrapped: words[wrapped]}).values()) + 3 * len(names) + 1 > console.width:
@@ -99,5 +99,5 @@ def _cell(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text without characters that are not printed: whoever typed them would move the operator's cursor."""
+    """Return a text without unprintable characters: users could move the operator's cursor by them."""
     return re.sub(r"[^ -~]", lambda found: found[0] if found[0].isprintable() else f"\\u{ord(found[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""The story of an order: what became of it and of its money, who was informed, and what operators did about it."""
+"""The story of an order: its changes and those of its money, the services that handled them, and operators' actions."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -71,7 +71,7 @@ def _of_payment(payment: Document) -> Iterator[Line]:
 
 
 def _of_refunds(payment: Document) -> Iterator[Line]:
-    """Say what became of each refund that an operator requested; `money went back` says when everything was made."""
+    """Return the outcome of each refund that an operator requested; `money went back` is when all of it was made."""
     for each in payment["earlier_refunds"]:
         yield _line(each["at"], "payments", "refund of everything: failed")
     if payment["refund"] and payment["status"] == "captured":
@@ -93,7 +93,7 @@ def _of_messages(service: str, about: Document) -> Iterator[Line]:
 
 
 def _of_followers(order: Document, messages: Mapping[str, Document], now: str) -> Iterator[Line]:
-    """Say which services have handled the newest version of the order; payments has none that nobody pays."""
+    """Return which services have handled the newest version of the order; payments has none that nobody pays."""
     for service, about in messages.items():
         if about["version"] is not None:
             is_newest = about["version"] >= order["version"]

@@ -32,22 +32,22 @@ class Verb:
 
     @property
     def name(self) -> str:
-        """What operators call it."""
+        """Its name in the shell."""
         return self.function.__name__
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """What an operator says."""
+        """The parameters that an operator gives."""
         return list(inspect.signature(self.function).parameters.values())[1:]
 
     @property
     def summary(self) -> str:
-        """What it does, in a line."""
+        """Its summary, in a line."""
         return (self.function.__doc__ or "").partition("\n")[0].rstrip(".")
 
     @property
     def usage(self) -> str:
-        """How it is called in the shell."""
+        """Its call in the shell."""
         return f"{self.name}({', '.join(str(each).partition(':')[0] + _default(each) for each in self.parameters)})"
 
 
@@ -82,7 +82,7 @@ def bound(each: Verb, client: OperatorClient) -> Callable[..., Any]:
 
 
 def check(parameters: list[inspect.Parameter], given: Mapping[str, Any]) -> None:
-    """Raise TypeError when something is given for text that is none, or for a whole number."""
+    """Raise TypeError when an argument is not the text, or the whole number, that it has to be."""
     for parameter in parameters:
         value = given.get(parameter.name, parameter.default)
         values = value if parameter.kind is parameter.VAR_POSITIONAL else [value]

@@ -1,4 +1,4 @@
-"""A service of a part's name that answers calls, and fails at every event."""
+"""A service with a part's name that answers calls, and fails at every event."""
 
 from libs.contracts.events import ExpirationComplete
 from libs.events import handles

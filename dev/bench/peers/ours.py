@@ -12,13 +12,13 @@ from libs.events import OUTBOX_INDEX, Aggregates, Relay, handles
 
 
 class Peer:
-    """Has the effects."""
+    """Stores the effects."""
 
     name = "orders"
 
     @handles(ExpirationComplete)
     def on_expiration_complete(self, deadline: dict[str, Any]) -> None:
-        """Have the effect."""
+        """Store the effect."""
         work.handle(deadline["order_id"])
 
 

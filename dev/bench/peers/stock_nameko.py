@@ -1,4 +1,4 @@
-"""Stock nameko. Reliable: what fails is put back into the queue."""
+"""Stock nameko. Reliable: failed events are requeued."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from dev.bench.peers import work
 
 
 class Peer:
-    """Has the effects."""
+    """Stores the effects."""
 
     name = "peer"
 
     @event_handler("bench", "changed", requeue_on_error=work.RELIABLE)
     def on_changed(self, ident: Any) -> None:
-        """Have the effect."""
+        """Store the effect."""
         work.handle(ident)
 
 

@@ -20,7 +20,7 @@ if work.RELIABLE:
 
 @app.task(name="handle")
 def handle(ident: str) -> None:
-    """Have the effect."""
+    """Store the effect."""
     work.handle(ident)
 
 

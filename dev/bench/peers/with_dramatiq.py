@@ -13,7 +13,7 @@ dramatiq.set_broker(RabbitmqBroker(url=work.AMQP_URL, confirm_delivery=work.RELI
 
 @dramatiq.actor
 def handle(ident: str) -> None:
-    """Have the effect."""
+    """Store the effect."""
     work.handle(ident)
 
 

@@ -1,4 +1,4 @@
-"""FastStream on RabbitMQ. Reliable: a durable queue, persistent messages, and failed ones put back.
+"""FastStream on RabbitMQ. Reliable: a durable queue, persistent messages, and failed ones requeued.
 
 https://faststream.ag2.ai/latest/rabbit/ack/, https://faststream.ag2.ai/latest/rabbit/message/
 """
@@ -29,7 +29,7 @@ def database() -> AsyncDatabase[dict[str, Any]]:
 
 @broker.subscriber(queue, **policy)
 async def handle(ident: str) -> None:
-    """Have the effect."""
+    """Store the effect."""
     await asyncio.sleep(work.WORK_SECONDS)
     await database().effects.update_one({"_id": ident}, work.effect(), upsert=True)
 

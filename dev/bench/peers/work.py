@@ -1,4 +1,4 @@
-"""What every library is given to do."""
+"""The workload of every library."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def database() -> Database[dict[str, Any]]:
 
 
 def produce(publish: Callable[[str], Any], change: Callable[[str], Any] | None = None) -> None:
-    """Make changes as lines of the standard input say, "PREFIX COUNT RATE"; answer "ready" and then "done" to each.
+    """Make changes by lines of the standard input, "PREFIX COUNT RATE"; answer "ready" and then "done" to each.
 
     A change is stored and then published, as a request to a web server would do it. When publishing fails, the change
     is undone, as for a request that is answered by an error. `change(ident)` stores it in another way. SIGTERM ends it
@@ -67,18 +67,18 @@ def requested() -> Iterator[str]:
 
 
 def changed(ident: str) -> dict[str, Any]:
-    """Return a change, which says when it was about to be made."""
+    """Return a change, with the time just before it is made."""
     return {"_id": ident, "at": time.time()}
 
 
 def handle(ident: str) -> None:
-    """Have the effect of an event."""
+    """Store the effect of an event."""
     time.sleep(WORK_SECONDS)
     database().effects.update_one({"_id": ident}, effect(), upsert=True)
 
 
 def effect() -> dict[str, Any]:
-    """Return the update that is an event's effect, and says when it was had first."""
+    """Return the update for an event's effect, which also stores the time of the first one."""
     return {"$inc": {"count": 1}, "$setOnInsert": {"at": time.time()}}
 
 
@@ -89,5 +89,5 @@ def pause(began: float, number: int, rate: float) -> None:
 
 
 def answer(word: str) -> None:
-    """Tell whoever gives the work."""
+    """Report to the benchmark."""
     print(word, flush=True)
