@@ -128,8 +128,15 @@ def test_gateway_believes_the_proxy_in_front_of_it_and_nobody_else():
 def test_metrics_are_served_to_other_containers_and_not_published(program):
     settings = CONTAINERS[program]["environment"]
 
-    assert (settings["METRICS_HOST"], settings["METRICS_PORT"]) == ("0.0.0.0", "${METRICS_PORT:-18800}")  # noqa: S104
+    assert (settings["METRICS_HOST"], settings["METRICS_PORT"]) == ("0.0.0.0", 18800)  # noqa: S104
     assert not [port for port in CONTAINERS[program].get("ports", []) if "METRICS" in port or port.endswith(":18800")]
+
+
+def test_prometheus_scrapes_the_port_on_which_programs_serve_metrics():
+    jobs = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())["scrape_configs"]
+    scraped = {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in jobs if "dns_sd_configs" in job}
+
+    assert scraped == {program: CONTAINERS[program]["environment"]["METRICS_PORT"] for program in SERVE_METRICS}
 
 
 def test_fake_stripe_monitoring_and_operators_shell_are_optional():

@@ -21,7 +21,7 @@ KNOWN = {path.relative_to(ROOT).as_posix() for path in known()}
 DOCUMENTS = sorted(ROOT / path for path in KNOWN if path.endswith(".md"))
 DECISIONS = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
 MOST_LINES = 44
-MADE_LATER = (".stack/*", ".venv/*", ".env", "*/secrets.env")
+MADE_LATER = (".stack/*", ".venv/*", ".env", "*/secrets.env", "docker-compose.override.yml")
 """What commands make, or a user writes."""
 SUFFIXES = "py|md|yml|yaml|toml|txt|in|html|js|css|json|cfg|ini|sh"
 

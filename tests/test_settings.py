@@ -79,7 +79,7 @@ def test_example_lists_every_setting_of_the_system():
 
 
 def test_containers_can_get_every_setting_of_the_example():
-    given_by_compose = {"GATEWAY_HOST", "METRICS_HOST", "GATEWAY_PROXIES"}
+    given_by_compose = {"GATEWAY_HOST", "METRICS_HOST", "METRICS_PORT", "GATEWAY_PROXIES"}
 
     assert set(EXAMPLE) == read_by_compose() | READ_BY_COMPOSE_ITSELF | given_by_compose
 
