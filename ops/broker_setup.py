@@ -46,6 +46,10 @@ OVERLAP_SECONDS = 600
 log = logging.getLogger("ops.broker_setup")
 
 
+class OtherQueueType(Exception):
+    """The virtual host was set up with another QUEUE_TYPE, which no queue can change."""
+
+
 def declarations() -> Iterator[Callable[[Any], None]]:
     """Yield functions that together declare, on a channel, every durable exchange, queue and binding.
 
@@ -68,13 +72,16 @@ def declarations() -> Iterator[Callable[[Any], None]]:
 def declare(connection: Connection) -> None:
     """Declare everything; if a declaration is refused, declare the rest before raising.
 
-    The broker refuses a declaration if a part has replaced the queue or exchange by one with other properties.
+    The broker refuses a declaration if a part has replaced the queue or exchange by one with other properties. Raises
+    OtherQueueType at the first queue of another type.
     """
     refused, channel = None, connection.channel()
     for declaration in declarations():
         try:
             declaration(channel)
         except ChannelError as error:
+            if "'x-queue-type'" in str(error):
+                raise OtherQueueType("RabbitMQ has queues of another QUEUE_TYPE (docs/settings.md)") from error
             log_failure(log, error, "the broker refused a declaration")
             refused, channel = error, connection.channel()
     channel.close()
@@ -122,13 +129,15 @@ def as_administrator(address: str, password: str) -> str:
 
 
 def keep_set_up(management_url: str, password: str, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Do as `set_up`, again whenever that fails; exit with a message when it has failed for a minute."""
+    """Do as `set_up`, again whenever that fails; exit with a message when it cannot succeed or has not for a minute."""
     succeeded_at = time.monotonic()
     while True:
         try:
             for _ in set_up(management_url, password, addresses):
                 yield
                 succeeded_at = time.monotonic()
+        except OtherQueueType as error:
+            sys.exit(str(error))
         except (OSError, AMQPError, KombuError) as error:
             if time.monotonic() - succeeded_at > TRYING_SECONDS:
                 sys.exit(f"RabbitMQ cannot be set up: {error}")

@@ -23,7 +23,7 @@ from dev.stack.supervisor import STOP_SECONDS, Program, SupervisorError, members
 from libs.contracts.parts import BROKER_USERS, MONGO_USERS
 from libs.processes import die_with_parent
 from ops import mongo_setup
-from ops.broker_setup import set_up
+from ops.broker_setup import OtherQueueType, set_up
 from ops.broker_users import ADMINISTRATOR
 
 SERVER_PORTS = ("amqp", "management", "erlang", "epmd", "redis", "mongo")
@@ -135,7 +135,10 @@ class Stack(Layout):
     def _set_up_broker(self) -> None:
         """Create the users at RabbitMQ, and declare everything there."""
         addresses = {part: self.amqp_url_for(part) for part in BROKER_USERS}
-        next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
+        try:
+            next(set_up(self.management_url, self.secrets["RABBITMQ_PASSWORD"], addresses))
+        except OtherQueueType as error:
+            raise StackError(f"{error}; here: delete {self.folder / 'rabbitmq'}") from error
 
     def _migrate(self) -> None:
         done = subprocess.run(

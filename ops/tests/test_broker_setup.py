@@ -234,6 +234,17 @@ def test_a_broker_that_cannot_be_set_up_for_a_minute_ends_the_program_with_the_r
         next(keep_set_up(servers.management_url, "wrong", {"orders": servers.amqp_url_for("orders")}))
 
 
+def test_queues_of_another_type_end_the_program_with_a_line_that_names_the_setting(own_broker, monkeypatch, caplog):
+    settings, _ = own_broker
+    next(set_up(*settings))
+    monkeypatch.setenv("QUEUE_TYPE", "quorum")
+
+    with pytest.raises(SystemExit, match="^RabbitMQ has queues of another QUEUE_TYPE"):
+        next(keep_set_up(*settings))
+
+    assert caplog.messages == []
+
+
 def test_administrator_connects_to_the_brokers_that_the_parts_connect_to():
     address = "amqps://orders:a%2Fb@one:5671/tickets;amqps://two:5671/tickets"
 

@@ -4,6 +4,7 @@ import configparser
 import socket
 import stat
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +15,7 @@ from dev.stack.ports import SERVE_METRICS, PortTaken
 from dev.stack.programs import all_programs, environment
 from dev.stack.supervisor import Program, Supervisor, SupervisorError, configuration
 from libs.tokens import Signer, Verifier
+from ops.broker_setup import OtherQueueType
 
 
 def test_free_ports_are_all_different():
@@ -152,6 +154,13 @@ def test_a_stack_whose_folder_cannot_be_made_says_so_in_a_line(tmp_path, monkeyp
 
     with pytest.raises(SystemExit, match="File exists: .*/file"):
         main()
+
+
+def test_a_stack_whose_queues_are_of_another_type_says_what_to_delete(tmp_path, monkeypatch):
+    monkeypatch.setattr("dev.stack.stack.set_up", Mock(side_effect=OtherQueueType("another QUEUE_TYPE")))
+
+    with pytest.raises(StackError, match=f"another QUEUE_TYPE; here: delete {tmp_path}/rabbitmq"):
+        Stack(tmp_path, environ={})._set_up_broker()
 
 
 def test_joining_a_stack_that_does_not_run_says_so(tmp_path):
