@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from expiration.domain import Deadline
+from libs.contracts.events import ExpirationComplete
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=15)
@@ -51,3 +52,7 @@ def test_a_deadline_moved_after_it_fired_is_open_again():
     deadline.apply_order(an_order(version=2, expires_at=LATER + timedelta(minutes=5)))
 
     assert deadline.state == "open"
+
+
+def test_the_event_declares_every_field_of_a_deadline():
+    assert Deadline.of(an_order()).snapshot().keys() == ExpirationComplete.schema.fields.keys()

@@ -4,6 +4,7 @@ from itertools import product
 import pytest
 
 from libs.contracts.errors import NotOwner, TicketWithdrawn
+from libs.contracts.events import OrderCreated
 from orders import domain
 from orders.domain import next_status
 
@@ -350,3 +351,10 @@ def test_an_extended_time_to_pay_ends_with_the_start():
     order.extend("bo", LAST_MINUTE)
 
     assert order.expires_at == starts_at
+
+
+def test_events_declare_every_field_of_an_order_and_of_its_ticket():
+    order = an_order().snapshot()
+
+    assert order.keys() == OrderCreated.schema.fields.keys()
+    assert order["ticket"].keys() == OrderCreated.schema.fields["ticket"].schema.fields.keys()

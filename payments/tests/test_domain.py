@@ -1,6 +1,7 @@
 import pytest
 
 from libs.contracts.errors import NotOwner
+from libs.contracts.events import PaymentCreated
 from payments import errors
 from payments.tests.builders import NOON, a_payment
 
@@ -81,3 +82,7 @@ def test_who_asks_for_a_refund_that_was_made_at_stripe_reads_so():
 
     with pytest.raises(errors.AlreadyRefunded, match="at Stripe"):
         payment.request_refund("olga", "called off", NOON)
+
+
+def test_events_declare_every_field_of_a_payment():
+    assert a_payment().snapshot().keys() == PaymentCreated.schema.fields.keys()

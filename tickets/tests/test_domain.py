@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.contracts.errors import NotOwner, TicketReserved, TicketSold, TicketWithdrawn
+from libs.contracts.events import TicketCreated
 from tickets import domain
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -247,3 +248,10 @@ def test_a_ticket_has_started_from_that_millisecond_on():
     assert ticket.has_started(later)
     assert not ticket.has_started(later - timedelta(milliseconds=1))
     assert not a_ticket().has_started(later)
+
+
+def test_events_declare_every_field_of_a_ticket():
+    ticket = a_ticket(seat={"section": None, "row": "3", "seat": "12"}).snapshot()
+
+    assert ticket.keys() == TicketCreated.schema.fields.keys()
+    assert ticket["seat"].keys() == TicketCreated.schema.fields["seat"].schema.fields.keys()
