@@ -5,6 +5,7 @@ Also the JSON of responses.
 
 import json
 import re
+from codecs import BOM_UTF8
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -71,27 +72,33 @@ def read_version() -> int | None:
 
 
 def parse(raw: bytes) -> Any:
-    """Return the JSON value in `raw`, with exact decimals; refuse NaN, duplicate names, too deep nesting."""
+    """Return the JSON value in `raw`, with exact decimals; raise GatewayError, also for NaN and repeated names."""
     try:
         return json.loads(
             raw.decode() or "{}", parse_float=_decimal, parse_constant=_reject_constant, object_pairs_hook=_unique_names
         )
-    except (ValueError, InvalidOperation, RecursionError) as error:
-        raise GatewayError("InvalidJson") from error
+    except UnicodeDecodeError as error:
+        raise GatewayError("NotUtf8") from error
+    except json.JSONDecodeError as error:
+        raise GatewayError("NotUtf8" if raw.startswith(BOM_UTF8) else "InvalidJson") from error
+    except (ValueError, InvalidOperation) as error:
+        raise GatewayError("NumberTooLong") from error
+    except RecursionError as error:
+        raise GatewayError("TooDeep") from error
 
 
 def _decimal(text: str) -> Decimal:
     if len(text) > MAX_NUMBER_CHARACTERS:
-        raise ValueError("a number with too many digits")
+        raise GatewayError("NumberTooLong")
     return Decimal(text)
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a duplicate name in an object: which value is meant is unknown")
+        raise GatewayError("RepeatedName")
     return found
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _reject_constant(_name: str) -> NoReturn:
+    raise GatewayError("NotANumber")

@@ -45,11 +45,15 @@ class GatewayError(Exception):
 
 
 class ErrorSpec(NamedTuple):
-    """How an error is shown. Without a `message` the service's own is used; `field` is the input that it is about."""
+    """How an error is shown. Without a `message` the service's own is used; `field` is the input that it is about.
+
+    `retry_after`: after how many seconds a request that was answered 429 or 503 may be sent again.
+    """
 
     status: int
     message: str | None = None
     field: str | None = None
+    retry_after: int = RETRY_AFTER_SECONDS
 
 
 ERRORS = {
@@ -58,10 +62,18 @@ ERRORS = {
         400, "This page of the list no longer exists. Start again from the first page.", "after"
     ),
     "InvalidJson": ErrorSpec(400, "The body must be a JSON object."),
+    "RepeatedName": ErrorSpec(
+        400, "An object in the body has the same name twice, so which value is meant is unknown."
+    ),
+    "NotANumber": ErrorSpec(400, "NaN and Infinity are not JSON."),
+    "NumberTooLong": ErrorSpec(400, "A number in the body has too many digits."),
+    "TooDeep": ErrorSpec(400, "The body is nested too deeply."),
+    "NotUtf8": ErrorSpec(400, "The body must be UTF-8, without a byte order mark."),
     "InvalidKey": ErrorSpec(
         400, f"The Idempotency-Key must have 1 to {MAXIMUM_KEY} printable ASCII characters, and no spaces."
     ),
     "KeyReused": ErrorSpec(400, "This Idempotency-Key came with something else before. Use a new one each time."),
+    "VersionsDiffer": ErrorSpec(400, "The version in the body is not the one in If-Match.", "version"),
     "InvalidEtag": ErrorSpec(400, 'If-Match must be the ETag of one answer, like "3", or *.'),
     "InvalidTicket": ErrorSpec(400),
     "InvalidEmail": ErrorSpec(400),
@@ -77,7 +89,7 @@ ERRORS = {
     "IncompleteConfirmation": ErrorSpec(400),
     "TookTooLong": ErrorSpec(400),
     "InvalidCard": ErrorSpec(400, "This card cannot be used. Check it or try another one.", "token"),
-    "InvalidSignature": ErrorSpec(400, "The signature is not valid."),
+    "InvalidSignature": ErrorSpec(400),
     "Unauthenticated": ErrorSpec(401, "Sign in to continue."),
     "PaymentDeclined": ErrorSpec(402),
     "PaymentRefused": ErrorSpec(402),
@@ -121,13 +133,20 @@ ERRORS = {
     "NotAForm": ErrorSpec(415, "A page takes what its form sends, and nothing else."),
     "AuthenticatorUnreadable": ErrorSpec(503, None, "code"),
     "NothingCharged": ErrorSpec(
-        503, "Your card was not charged: card payments are not possible at the moment. Try again in a few minutes."
+        503,
+        "Your card was not charged: card payments are not possible at the moment. Try again in a few minutes.",
+        retry_after=60,
     ),
     "StripeUnavailable": ErrorSpec(
-        503, "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice."
+        503,
+        "Card payments are not possible at the moment. Try again in a few minutes: you are never charged twice.",
+        retry_after=60,
     ),
     "PaymentUnknown": ErrorSpec(
         503, "We are confirming this payment and do not know its outcome yet. Do not pay again; look at the order."
+    ),
+    "SignUpUnknown": ErrorSpec(
+        503, "Your account may have been created. Try to sign in; if that fails, sign up again."
     ),
     "PasswordUnknown": ErrorSpec(
         503, "Your password may have been changed. If you are asked to sign in, try the new one first."
@@ -185,9 +204,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-UNKNOWN_HOST_PAGE = (
-    "<!doctype html><html lang=en><title>Bad request</title><p>This site has another address.</p></html>"
-)
+UNKNOWN_HOST = "This site has another address."
+UNKNOWN_HOST_PAGE = f"<!doctype html><html lang=en><title>Bad request</title><p>{UNKNOWN_HOST}</p></html>"
 
 
 @contextmanager
@@ -257,9 +275,10 @@ def _named_error(error: RemoteError | GatewayError) -> AnyResponse:
 
 def retry_headers(error: RemoteError | GatewayError) -> dict[str, str]:
     """Return the Retry-After header, if a later try may succeed."""
-    if ERRORS[error.name].status not in (429, 503):
+    spec = ERRORS[error.name]
+    if spec.status not in (429, 503):
         return {}
-    return {"Retry-After": str(int((error.details or {}).get("retry_after") or RETRY_AFTER_SECONDS))}
+    return {"Retry-After": str(int((error.details or {}).get("retry_after") or spec.retry_after))}
 
 
 def _unavailable(error: Exception) -> AnyResponse:
@@ -300,15 +319,16 @@ def _unexpected(error: Exception) -> AnyResponse:
 
 
 def _respond(status: int, problems: list[dict[str, Any]]) -> AnyResponse:
+    is_our_host = request_ctx.url_adapter is not None  # Flask builds no URLs for an untrusted one
     if f"{request.path}/".startswith("/api/"):
-        response: Response = jsonify(errors=problems)
+        response: Response = jsonify(errors=problems if is_our_host else [{"message": UNKNOWN_HOST}])
         response.status_code = status
         return response
     if status == 401:
         return unauthenticated()
     title, message = STATUSES.get(status, STATUSES[400 if status < 500 else 500])
     text = translated(problems[0]["message"] if problems else message)
-    if request_ctx.url_adapter is None:  # Flask builds no URLs for an untrusted host
+    if not is_our_host:
         return make_response(UNKNOWN_HOST_PAGE, status)
     with suppress(ServiceUnavailable):  # the session cannot be checked now: show the page as for a visitor
         bool(current_user.is_authenticated)

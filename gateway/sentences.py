@@ -86,6 +86,9 @@ FIXED = (
     N_("Pay for one or cancel one before you reserve another."),
     N_("Try again in a minute."),
     # payments
+    N_("The signature is not valid."),
+    N_("This event is of Stripe's other mode, live or test."),
+    N_("This is not an event of Stripe's."),
     N_("Ask your bank, or try another card."),
     N_("Check it, or try another card."),
     N_("Look at your orders, then try again."),

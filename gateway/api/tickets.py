@@ -56,7 +56,7 @@ def update(ticket_id: str) -> Response:
     body, matched = read_body(EDIT), read_version()
     version = body.pop("version")
     if None not in (version, matched) and version != matched:
-        raise GatewayError("TicketChanged")  # the stored version cannot be both
+        raise GatewayError("VersionsDiffer")
     return _respond(call_as_user("tickets.update", ticket_id=ids.ticket(ticket_id), version=version or matched, **body))
 
 

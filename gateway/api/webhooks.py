@@ -16,6 +16,6 @@ def receive() -> Any:
     try:
         payload = request.get_data().decode()
     except UnicodeDecodeError as error:
-        raise GatewayError("InvalidSignature") from error
+        raise GatewayError("NotUtf8") from error
     call_as_gateway("payments.receive_webhook", payload=payload, signature=request.headers.get("Stripe-Signature", ""))
     return {}

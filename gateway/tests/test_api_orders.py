@@ -6,6 +6,7 @@ import time
 import pytest
 
 from gateway import checkout
+from libs.rpc import RemoteError
 
 FIELDS = {"id", "status", "cancelReason", "userId", "expiresAt", "ticket", "version", "createdAt", "updatedAt"}
 
@@ -188,6 +189,19 @@ def test_webhook_with_a_bad_signature_is_refused(client, body, signature):
     headers = {"Stripe-Signature": signature} if signature else {}
 
     assert client.post("/api/webhooks/stripe", data=body, headers=headers).status_code == 400
+
+
+def test_webhook_that_is_refused_says_why(client, services):
+    def of_other_mode(caller, payload, signature):
+        raise RemoteError("InvalidSignature", "This event is of Stripe's other mode, live or test.")
+
+    services.payments_receive_webhook = of_other_mode
+    answers = [client.post("/api/webhooks/stripe", data=body) for body in (b"{}", b"\xff")]
+
+    assert [answer.json["errors"][0]["message"] for answer in answers] == [
+        "This event is of Stripe's other mode, live or test.",
+        "The body must be UTF-8, without a byte order mark.",
+    ]
 
 
 def test_webhook_is_answered_503_while_payments_is_unavailable(client, services):

@@ -3,6 +3,9 @@
 import pytest
 
 MEBIBYTE = 1024 * 1024
+NO_OBJECT = "The body must be a JSON object."
+NOT_UTF8 = "The body must be UTF-8, without a byte order mark."
+TOO_LONG = "A number in the body has too many digits."
 UNKNOWN = "0" * 24
 GUARDED = [
     ("POST", "/api/tickets"),
@@ -67,33 +70,36 @@ def test_malformed_id_is_404_and_no_service_is_called(ana, services, ident):
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "reason"),
     [
-        b"{",
-        b"[]",
-        b'"text"',
-        b"null",
-        b"7",
-        b'{"price": NaN}',
-        b'{"price": -Infinity}',
-        b'{"price": ' + b"9" * 5000 + b"}",
-        b'{"price": 1.' + b"9" * 100 + b"}",
-        b'{"price": 1e1000000000000000000}',  # an exponent that Decimal does not take
-        b'{"price": 1e-9999999999999999999}',
-        b'{"a": ' * 100_000,
-        b"[" * 100_000,
-        b"\xff\xfe",
-        b'{"title": "\xed\xa0\x80"}',
-        b'{"title": "Hamlet", "price": 5, "price": 6}',
-        b'\xef\xbb\xbf{"title": "Hamlet", "price": 5}',
-        '{"title": "Hamlet", "price": 5}'.encode("utf-16"),
+        (b"{", NO_OBJECT),
+        (b"[]", NO_OBJECT),
+        (b'"text"', NO_OBJECT),
+        (b"null", NO_OBJECT),
+        (b"7", NO_OBJECT),
+        (b'{"price": NaN}', "NaN and Infinity are not JSON."),
+        (b'{"price": -Infinity}', "NaN and Infinity are not JSON."),
+        (b'{"price": ' + b"9" * 5000 + b"}", TOO_LONG),
+        (b'{"price": 1.' + b"9" * 100 + b"}", TOO_LONG),
+        (b'{"price": 1e1000000000000000000}', TOO_LONG),  # an exponent that Decimal does not take
+        (b'{"price": 1e-9999999999999999999}', TOO_LONG),
+        (b'{"a": ' * 100_000, "The body is nested too deeply."),
+        (b"[" * 100_000, "The body is nested too deeply."),
+        (b"\xff\xfe", NOT_UTF8),
+        (b'{"title": "\xed\xa0\x80"}', NOT_UTF8),
+        (
+            b'{"title": "Hamlet", "price": 5, "price": 6}',
+            "An object in the body has the same name twice, so which value is meant is unknown.",
+        ),
+        (b'\xef\xbb\xbf{"title": "Hamlet", "price": 5}', NOT_UTF8),
+        ('{"title": "Hamlet", "price": 5}'.encode("utf-16"), NOT_UTF8),
     ],
 )
-def test_body_that_is_not_a_json_object_is_400(ana, body):
+def test_body_that_is_not_a_json_object_is_400_and_says_why(ana, body, reason):
     answer = ana.post("/api/tickets", data=body, content_type="application/json")
 
     assert answer.status_code == 400
-    assert answer.json == {"errors": [{"message": "The body must be a JSON object."}]}
+    assert answer.json == {"errors": [{"message": reason}]}
 
 
 def test_missing_body_is_400_and_needs_no_content_type(ana):

@@ -129,7 +129,7 @@ def test_untrusted_host_is_400_on_pages_and_in_json(services, revocations, host)
 
     assert (page.status_code, answer.status_code) == (400, 400)
     assert "another address" in page.text and page.headers["Content-Security-Policy"]
-    assert answer.is_json
+    assert answer.json == {"errors": [{"message": "This site has another address."}]}
 
 
 def test_load_balancer_that_knows_only_an_address_may_probe_a_gateway_that_answers_to_certain_names(
