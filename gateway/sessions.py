@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask, Request, Response, current_app, g, request, session
@@ -17,7 +17,7 @@ from gateway import ids
 from gateway.devices import device_name
 from gateway.errors import GatewayError, unauthenticated
 from gateway.services import call_as_gateway, call_as_user
-from gateway.session_uses import SessionUses
+from gateway.session_uses import QUIET_SECONDS, SessionUses
 from gateway.settings import Settings
 from libs.revocations import Revocations, await_effect
 from libs.rpc import RemoteError, ServiceUnavailable
@@ -157,6 +157,16 @@ def sign_in(method: str, credentials: dict[str, Any]) -> dict[str, Any]:
     return user
 
 
+def sign_up(credentials: dict[str, Any]) -> dict[str, Any]:
+    """Create a user and start a session; return the user.
+
+    Raises GatewayError SignUpUnknown when auth does not answer: the account may have been created, and signing up
+    again is refused then.
+    """
+    with _calling_unavailable("SignUpUnknown"):
+        return sign_in("auth.sign_up", credentials)
+
+
 def sign_in_or_ask(credentials: dict[str, Any]) -> dict[str, Any] | None:
     """Sign in with a password; return None when a code is needed too, for `sign_in_with_code`."""
     try:
@@ -251,12 +261,17 @@ def sign_out_everywhere() -> None:
 
 
 def list_sessions() -> list[dict[str, Any]]:
-    """Return the current user's sessions: the `current` one, then the last used first; `device` is a name."""
+    """Return the current user's sessions: the `current` one, then the last used first; `device` is a name.
+
+    Those that have ended without use are left out. A cookie may know of a later use than auth does.
+    """
     _uses().report()
     found = call_as_user("auth.list_sessions")
     own = current_user.session_id
     named = [{**each, "device": device_name(each["device"]), "current": each["id"] == own} for each in found]
-    return sorted(named, key=lambda each: not each["current"])
+    since = datetime.now(UTC) - timedelta(seconds=IDLE_SECONDS + QUIET_SECONDS)
+    used = [each for each in named if each["current"] or datetime.fromisoformat(each["used_at"]) > since]
+    return sorted(used, key=lambda each: not each["current"])
 
 
 def end_session(session_id: str) -> bool:

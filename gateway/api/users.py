@@ -15,7 +15,7 @@ bp = Blueprint("api_users", __name__, url_prefix="/api/users")
 @bp.post("/signup")
 def sign_up() -> tuple[Any, int]:
     """Create a user and sign them in."""
-    return UserResponse().dump(sessions.sign_in("auth.sign_up", read_body(SignUpBody()))), 201
+    return UserResponse().dump(sessions.sign_up(read_body(SignUpBody()))), 201
 
 
 @bp.post("/signin")

@@ -1,9 +1,13 @@
 """Where a user is signed in: the page, and the same in the API."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from gateway.devices import device_name
 from gateway.session_uses import QUIET_SECONDS, SessionUses
+from gateway.sessions import IDLE_SECONDS
+from libs.clock import iso
 from libs.rpc import ServiceUnavailable
 from libs.tokens import Claims
 
@@ -41,6 +45,18 @@ def test_user_sees_on_which_devices_from_where_and_since_when_they_are_signed_in
     assert shown["Safari on iPhone"].keys() == {
         *("id", "device", "address", "startedAt", "lastUsedAt", "expiresAt", "current"),
     }
+
+
+def test_session_that_nobody_has_used_for_an_hour_is_not_listed(ana, phone, services):
+    (other,) = [each["id"] for each in sessions(ana) if not each["current"]]
+
+    def listed(ago):
+        services.sessions[other]["used_at"] = iso(datetime.now(UTC) - timedelta(seconds=ago))
+        return other in {each["id"] for each in sessions(ana)}
+
+    assert listed(IDLE_SECONDS + QUIET_SECONDS - 60)  # its cookie may say that it was used after that
+    assert not listed(IDLE_SECONDS + QUIET_SECONDS)
+    assert "Safari on iPhone" not in ana.get("/account/sessions").text
 
 
 def test_account_page_leads_to_the_sessions(ana):

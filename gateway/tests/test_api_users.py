@@ -2,6 +2,8 @@
 
 import pytest
 
+from libs.rpc import ServiceUnavailable
+
 ANA = {"email": "ana@example.com", "password": "correct horse"}
 
 
@@ -33,6 +35,21 @@ def test_email_in_use_is_answered_in_these_words(client):
 
     assert answer.status_code == 400
     assert answer.json == {"errors": [{"message": "Email in use", "field": "email"}]}
+
+
+def test_who_may_have_signed_up_is_told_to_sign_in(client, services, monkeypatch):
+    ana, sign_up = {"email": "ana@example.com", "password": "ana and a word"}, services.auth_sign_up
+
+    def lose_reply(*arguments, **named):
+        sign_up(*arguments, **named)
+        raise ServiceUnavailable("auth")
+
+    monkeypatch.setattr(services, "auth_sign_up", lose_reply)
+    answer = client.post("/api/users/signup", json=ana)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.json["errors"][0]["message"].startswith("Your account may have been created. Try to sign in;")
+    assert client.post("/api/users/signin", json=ana).status_code == 200
 
 
 def test_wrong_email_and_wrong_password_get_the_same_response(client):

@@ -29,8 +29,8 @@ three Sentinels on three machines (network namespaces), two of each program, one
 page. {buyers} people buy one ticket after the other, {cores} cores run all of it, perhaps under other load, and each
 fault lasts {seconds} s; a node that is isolated loses its RabbitMQ, MongoDB, Redis and Sentinel at once. Afterwards no
 ticket, order or payment that was answered is lost, every copy equals its source, and every charge has its order.
-"Refused" counts answers 502 to 504 and requests without an answer within 20 seconds; repeating one returns the result
-of the first.
+"Refused" counts answers 502 to 504 and requests without an answer within 20 seconds; repeating one, with
+the same Idempotency-Key, returns the result of the first; who may have signed up is told to sign in.
 
 """
 REASONS = """
