@@ -221,6 +221,6 @@ class Integer(fields.Field[int]):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         if self.text and isinstance(value, str) and re.fullmatch(r"\d{1,15}", value, re.ASCII):
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not self.minimum <= value <= self.maximum:
+        if not is_number(value) or not self.minimum <= value <= self.maximum or value % 1:
             raise self.make_error("invalid")
-        return value
+        return int(value)

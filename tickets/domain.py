@@ -310,7 +310,7 @@ def _start(value: object, now: datetime, kept: datetime | None) -> datetime | No
     if value is None:
         return None
     try:
-        start = datetime.fromisoformat(value) if isinstance(value, str) else value
+        start = datetime.fromisoformat(value.upper()) if isinstance(value, str) else value
     except ValueError:
         start = None
     if not isinstance(start, datetime) or start.tzinfo is None:

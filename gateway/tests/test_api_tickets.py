@@ -171,7 +171,7 @@ def test_invalid_idempotency_key_is_refused(ana, key):
         ({"If-Match": '"1"'}, {}),
         ({}, {"version": 1}),
         ({"If-Match": "*"}, {"version": 1}),
-        ({"If-Match": '"1"'}, {"version": 2}),
+        ({"If-Match": '"1"'}, {"version": 1}),
     ],
 )
 def test_edit_of_an_older_version_does_not_restore_the_old_price(ana, ticket, headers, body):
@@ -182,6 +182,18 @@ def test_edit_of_an_older_version_does_not_restore_the_old_price(ana, ticket, he
 
     assert (late.status_code, late.json["errors"][0]["field"]) == (409, "version")
     assert ana.get(path).json["price"] == 25
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_edit_that_names_two_versions_is_refused_as_such(ana, ticket, version):
+    edit, path = HAMLET | {"price": 25, "version": version}, f"/api/tickets/{ticket['id']}"
+
+    refused = ana.put(path, json=edit, headers={"If-Match": '"2"'})
+
+    assert (refused.status_code, ana.get(path).json["version"]) == (400, 1)
+    assert refused.json["errors"] == [
+        {"message": "The version in the body is not the one in If-Match.", "field": "version"}
+    ]
 
 
 def test_ticket_that_has_changed_is_not_withdrawn_by_who_has_not_seen_that(ana, ticket):
@@ -221,6 +233,14 @@ def test_if_match_that_is_no_etag_of_ours_is_refused(ana, ticket, etag):
 @pytest.mark.parametrize("version", [0, 1.5, "1", True, {"$gt": 0}])
 def test_version_of_an_edit_is_an_integer(ana, ticket, version):
     assert ana.put(f"/api/tickets/{ticket['id']}", json=HAMLET | {"version": version}).status_code == 400
+
+
+def test_version_may_be_written_as_a_decimal(ana, ticket):
+    body = '{"title": "Hamlet", "price": 25, "version": 1.0}'
+
+    answer = ana.put(f"/api/tickets/{ticket['id']}", data=body, content_type="application/json")
+
+    assert (answer.status_code, answer.json["version"]) == (200, 2)
 
 
 def test_reserved_ticket_cannot_be_changed(ana, bo, ticket):

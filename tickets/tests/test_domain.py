@@ -198,6 +198,10 @@ def test_start_in_the_past_or_in_a_distant_year_is_refused_with_the_reason(start
     assert refusal.value.details["errors"] == [{"field": "starts_at", "message": message}]
 
 
+def test_start_may_end_in_a_small_z():
+    assert a_ticket(starts_at="2026-11-22t20:00:00z").starts_at == NOON + timedelta(hours=8)
+
+
 def test_edit_keeps_a_start_that_has_passed_and_moves_it_only_into_the_future():
     ticket, evening = a_ticket(starts_at="2026-11-22T20:00:00Z"), NOON + timedelta(hours=8)
 
