@@ -118,3 +118,7 @@ def test_page_shows_every_route_and_obeys_the_policy(client, document):
         assert f'id="{schema}"' in page
     assert "<code>Link</code>" in page and "`" not in page
     assert not re.search(r"<script(?! src=)", page) and "style=" not in page and "<style" not in page
+
+
+def test_page_says_which_category_a_ticket_has_without_one(client):
+    assert "one of movie, concert, match, show, stage, other; other when absent" in client.get("/api/docs").text
