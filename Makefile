@@ -36,13 +36,13 @@ status: venv ## List the running system's processes
 	@$(PYTHON) -m dev.stack status
 
 operator: venv ## Let somebody operate the running system, by a new signing key of their own (NAME=olga)
-	@$(PYTHON) -m dev.stack operator $(NAME)
+	@$(PYTHON) -m dev.stack operator "$(NAME)"
 
 shell: venv ## Open an operator's nameko shell on the running system (NAME=olga)
-	@settings="$$($(PYTHON) -m dev.stack env $(NAME))" && eval "$$settings" && exec $(PYTHON) -m ops.shell
+	@settings="$$($(PYTHON) -m dev.stack env "$(NAME)")" && eval "$$settings" && exec $(PYTHON) -m ops.shell
 
 env: .stack/env/ready ## Create .env, the containers' settings, with new secrets (FILE=.env)
-	@.stack/env/bin/python -m dev.env $(FILE)
+	@.stack/env/bin/python -m dev.env "$(FILE)"
 
 .stack/env/ready: requirements-env.txt  # what makes keys, and nothing else
 	@python3 -m venv --clear .stack/env
@@ -59,30 +59,30 @@ down: ## Stop the containers; their data are kept
 
 ifdef CONTAINERS
 backup: ## Back up all databases while the site runs, into BACKUPS=backups (CONTAINERS=1: those of the containers)
-	@mkdir -p -m 700 $(BACKUPS)
-	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUPS)):/backups" backup
+	@mkdir -p -m 700 "$(BACKUPS)"
+	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$$(realpath "$(BACKUPS)"):/backups" backup
 
 restore: ## Restore BACKUP=backups/… while nothing runs (REPLACE=1, CONTAINERS=1)
 	@$(COMPOSE) stop
-	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$(abspath $(BACKUP)):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace) \
+	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$$(realpath "$(BACKUP)"):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace) \
 		|| { echo "the system is stopped: make up starts it"; exit 1; }
 	@$(COMPOSE) run --rm --no-deps --entrypoint sh rabbitmq -c "rm -rf /var/lib/rabbitmq/*"
 	@$(COMPOSE) run --rm --no-deps --entrypoint sh redis -c "rm -rf /data/*"
 	@echo "restored: make up starts the system"
 else
 backup: venv
-	@$(PYTHON) -m dev.stack backup $(BACKUPS)
+	@$(PYTHON) -m dev.stack backup "$(BACKUPS)"
 
 restore: venv
-	@$(PYTHON) -m dev.stack restore $(BACKUP) $(if $(REPLACE),--replace)
+	@$(PYTHON) -m dev.stack restore $(if $(BACKUP),"$(BACKUP)") $(if $(REPLACE),--replace)
 endif
 
 demo: venv ## Fill the running system with tickets and orders (URL=http://localhost:8000)
-	@$(PYTHON) -m dev.demo $(URL)
+	@$(PYTHON) -m dev.demo "$(URL)"
 
 screenshots: venv ## Draw every page and state, wide and narrow, light and dark, in each language (FOLDER=.stack/screenshots)
 	@$(PYTHON) -m dev.stack install --browser
-	@$(PYTHON) -W ignore -m dev.screenshots $(FOLDER)
+	@$(PYTHON) -W ignore -m dev.screenshots "$(FOLDER)"
 
 translations: venv ## Add what pages say by now to the catalogues of the languages, and name what is to be translated
 	@$(PYTHON) -m dev.translations
@@ -103,7 +103,7 @@ test-slow: venv ## Run the long tests: races, crashes, a deep protocol search, a
 	@command -v prometheus >/dev/null || dev/stack/apt-install prometheus
 	HEALTHY_MINUTES=60 MONEY_ROUNDS=200 TICKETING_SEARCH=deep HYPOTHESIS_PROFILE=money $(PYTHON) -m pytest payments tests/protocol tests/money tests/slow tests/api/test_schemathesis.py gateway/tests/test_looks.py libs/tests/test_broker_trouble.py --timeout 3600
 
-bench: venv ## Measure everything, or some rows (ROWS=list,ticket); all are written to docs/performance.md (15 minutes)
+bench: venv ## Measure everything (15 minutes) and write docs/performance.md, or only measure some rows (ROWS=list,ticket)
 	@$(PYTHON) -m dev.stack install
 	@$(PYTHON) -W ignore -m dev.bench $(ROWS)
 

@@ -22,7 +22,7 @@ from pymongo.database import Database
 
 from dev import testing
 from dev.shared_servers import SharedServers
-from dev.stack import Stack, free_ports
+from dev.stack import Stack, StackError, free_ports
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -39,6 +39,7 @@ SETTINGS = {
     "BROKER_VERIFY_SECONDS": "5",
 }
 """Those of the whole system that all tests share."""
+RUNNING = os.environ.get("TICKETING_TEST_SERVERS")
 SHARED = pytest.StashKey[SharedServers]()
 SHARED_OUT = "tests/protocol/"
 SYSTEM = pytest.StashKey[tuple[pytest.FixtureDef[Any], pytest.FixtureRequest]]()
@@ -50,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(100_000, 50, 100)
     given = getattr(config, "workerinput", {}).get(FOLDER)
     config.stash[SHARED] = SharedServers(Path(given) if given else testing.new_stack_folder())
+    if RUNNING:
+        try:
+            Stack.join(Path(RUNNING))
+        except (StackError, OSError) as problem:
+            raise pytest.UsageError(f"TICKETING_TEST_SERVERS: {problem}") from problem
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -143,8 +149,7 @@ def stack_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> Stack:
     """Return RabbitMQ, Redis and MongoDB, started once for all tests; a failing start fails the test."""
-    running = os.environ.get("TICKETING_TEST_SERVERS")
-    return Stack.join(Path(running)) if running else pytestconfig.stash[SHARED].stack()
+    return Stack.join(Path(RUNNING)) if RUNNING else pytestconfig.stash[SHARED].stack()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Run benchmarks on private servers of their own: `python -m dev.bench [ROW[,ROW…]]`.
 
-All rows, or those named; the results of all are written to docs/performance.json and docs/performance.md. The name
-`pages` measures nothing: it rewrites the pages from docs/performance.json.
+The results of all rows are written to docs/performance.json and docs/performance.md. Named rows are only measured, but
+for those that a run of all leaves out (`losses`, `tracing`), which are added. The name `pages` measures nothing: it
+rewrites the pages from docs/performance.json.
 """
 
 import sys

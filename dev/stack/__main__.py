@@ -13,7 +13,8 @@ from typing import NoReturn
 from dev.stack import backups, install
 from dev.stack.cluster import Cluster
 from dev.stack.operators import NoOperator, make_operator, signing_key
-from dev.stack.programs import all_programs, environment, no_programs
+from dev.stack.ports import free_ports
+from dev.stack.programs import environment, no_programs
 from dev.stack.stack import Stack, StackError
 from dev.stack.supervisor import ROOT, Supervisor, SupervisorError
 from libs.contracts.parts import OPERATOR
@@ -35,7 +36,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run everything until Ctrl-C")
     commands.add_parser("cluster", help="run a cluster of three nodes until Ctrl-C")
-    commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone until Ctrl-C")
+    commands.add_parser("servers", help="run RabbitMQ, Redis and MongoDB alone, on free ports, until Ctrl-C")
     commands.add_parser("stop", help="stop the stack, or what a killed one left behind")
     commands.add_parser("status", help="list the processes")
     commands.add_parser("restart", help="stop a program or server and start it again").add_argument("name")
@@ -63,9 +64,12 @@ def main() -> None:
 def _execute(options: argparse.Namespace) -> None:  # noqa: C901 - a line or three for each command
     folder = options.folder.resolve()
     match options.command:
-        case "run" | "servers":
+        case "run":
             install.require()
-            run(Stack(folder, programs=all_programs if options.command == "run" else no_programs, report=print_now))
+            run(Stack(folder, report=print_now))
+        case "servers":
+            install.require()
+            run(Stack(folder, free_ports(), no_programs, report=print_now))
         case "cluster":
             install.require(cluster=True)
             run(Cluster(folder, report=print_now))

@@ -1,8 +1,9 @@
-"""dev/stack/make-venv, with a Python that only notes what it is to make."""
+"""What make does with its variables, and dev/stack/make-venv with a Python that only notes what it is to make."""
 
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -53,3 +54,24 @@ def test_an_environment_of_a_python_that_is_not_supported_is_made_again(clone):
     assert make_venv(clone).wait(20) == 0
 
     assert (clone / ".venv/bin/python").read_text() == PYTHON
+
+
+@pytest.mark.parametrize("target", ["operator", "shell", "env", "backup", "restore", "demo", "screenshots"])
+@pytest.mark.parametrize("containers", [[], ["CONTAINERS=1"]])
+def test_a_value_with_a_space_stays_one_word(target, containers):
+    names = ("NAME", "FILE", "BACKUPS", "BACKUP", "URL", "FOLDER")
+    command = ["make", "--dry-run", target, *containers, *(f"{name}=a b" for name in names)]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "a b" in done.stdout and "a b" not in done.stdout.replace('"a b"', "")
+
+
+@pytest.mark.lengthy
+def test_a_test_run_without_the_servers_that_it_is_to_use_says_so_in_a_line():
+    command = [sys.executable, "-m", "pytest", "-n", "2", "dev/stack/tests/test_cluster.py"]
+    environ = {**os.environ, "TICKETING_TEST_SERVERS": "/typo"}
+
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+    assert done.stderr.strip() == "ERROR: TICKETING_TEST_SERVERS: no stack runs in /typo"
