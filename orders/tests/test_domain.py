@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 
 from libs.contracts.errors import NotOwner, TicketWithdrawn
-from libs.contracts.events import OrderCreated
+from libs.contracts.events import OrderCreated, OrderedTicket
 from orders import domain
 from orders.domain import next_status
 
@@ -357,4 +357,4 @@ def test_events_declare_every_field_of_an_order_and_of_its_ticket():
     order = an_order().snapshot()
 
     assert order.keys() == OrderCreated.schema.fields.keys()
-    assert order["ticket"].keys() == OrderCreated.schema.fields["ticket"].schema.fields.keys()
+    assert order["ticket"].keys() == OrderedTicket().fields.keys()
