@@ -168,14 +168,31 @@ def test_mongo_is_set_up_before_its_databases_are_migrated():
     assert CONTAINERS["migrate"]["depends_on"] == {"mongo-setup": {"condition": "service_completed_successfully"}}
 
 
+def write_users_of_redis(folder, given):
+    """Do what the container does before it starts Redis; return what it says."""
+    script = CONTAINERS["redis"]["command"][-1].replace("$$", "$").replace("/tmp", str(folder))  # noqa: S108
+    command = ["sh", "-c", f"{script.partition('exec ')[0]} true"]
+    return subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("password", ["a%2Fb", "a b", "a#b", ""])
+def test_password_that_redis_would_read_differently_is_refused_with_the_characters_it_may_have(tmp_path, password):
+    given = {f"{name.upper()}_REDIS_URL": f"redis://{name}:secret@redis:6379/" for name in redis_users.RULES}
+
+    said = write_users_of_redis(
+        tmp_path, {**given, "REDISCLI_AUTH": "secret", "WORKER_REDIS_URL": f"redis://worker:{password}@redis:6379/"}
+    )
+
+    assert said == "a password of Redis's is not of letters, digits and -._~\n"
+
+
 def test_users_of_redis_have_the_rights_that_they_have_in_the_local_stack(tmp_path):
     variables = {name: f"redis://{name}:secret-of-{name}@redis:6379/" for name in redis_users.RULES}
     passwords = {name: f"secret-of-{name}" for name in (*redis_users.RULES, redis_users.ADMINISTRATOR)}
-    script = CONTAINERS["redis"]["command"][-1].replace("$$", "$").replace("/tmp", str(tmp_path))  # noqa: S108
     given = {f"{name.upper()}_REDIS_URL": url for name, url in variables.items()}
     given["REDISCLI_AUTH"] = passwords[redis_users.ADMINISTRATOR]
 
-    subprocess.run(["sh", "-c", script.partition("exec ")[0]], env={**os.environ, **given}, check=True)
+    assert write_users_of_redis(tmp_path, given) == ""
 
     assert (tmp_path / "users.acl").read_text().splitlines() == redis_users.acl(passwords)
     assert set(given) == set(CONTAINERS["redis"]["environment"])
