@@ -44,7 +44,8 @@ KEY = {
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
-    "description": "The ETag of the ticket that the seller saw, or *; does what the version in the body of a PUT does.",
+    "description": "The ETag of the ticket that the seller saw, or *; does what the version in the body of a PUT does, "
+    "and must be the same if both are given.",
     "schema": {"type": "string", "pattern": r'^("[1-9][0-9]{0,8}"|\*)$'},
 }
 HEADERS = {

@@ -57,7 +57,14 @@ class Operation:
 
 
 OPERATIONS = {
-    "api_users.sign_up": Operation("Users", 201, UserResponse, body=SignUpBody, errors=(400, 429)),
+    "api_users.sign_up": Operation(
+        "Users",
+        201,
+        UserResponse,
+        body=SignUpBody,
+        errors=(400, 429),
+        description="After a 503 the account may exist already: try to sign in first.",
+    ),
     "api_users.sign_in": Operation(
         "Users",
         200,
