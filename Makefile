@@ -29,13 +29,13 @@ run: venv ## Run the whole system here until Ctrl-C (installs what is missing)
 cluster: venv ## Run a cluster here until Ctrl-C: three of each server, two of each program, a proxy
 	@$(PYTHON) -m dev.stack --folder .stack/cluster cluster
 
-stop: venv ## Stop the system, or what a killed run left behind
+stop: venv ## Stop the system, or the processes that a killed run left behind
 	@$(PYTHON) -m dev.stack stop
 
 status: venv ## List the running system's processes
 	@$(PYTHON) -m dev.stack status
 
-operator: venv ## Let somebody operate the running system, by a new signing key of their own (NAME=olga)
+operator: venv ## Add an operator of the running system, with a new signing key (NAME=olga)
 	@$(PYTHON) -m dev.stack operator "$(NAME)"
 
 shell: venv ## Open an operator's nameko shell on the running system (NAME=olga)
@@ -84,7 +84,7 @@ screenshots: venv ## Draw every page and state, wide and narrow, light and dark,
 	@$(PYTHON) -m dev.stack install --browser
 	@$(PYTHON) -W ignore -m dev.screenshots "$(FOLDER)"
 
-translations: venv ## Add what pages say by now to the catalogues of the languages, and name what is to be translated
+translations: venv ## Add the pages' new texts to the catalogues of the languages, and list those to be translated
 	@$(PYTHON) -m dev.translations
 
 test: venv ## Run every test, on real servers and in a browser (installs what is missing)
@@ -131,7 +131,7 @@ lock: venv ## Lock the versions in requirements*.in with their hashes
 	$(LOCK) requirements-operator.in --output-file requirements-operator.txt
 	$(LOCK) requirements-bench.in --output-file requirements-bench.txt
 
-sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: what production installs
+sbom: venv $(AUDIT)/ready ## Write .stack/sbom.json (CycloneDX) and .stack/licences.md: the packages in production
 	@$(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --output-file .stack/sbom.json
 	@$(PYTHON) -m dev.sbom .stack/sbom.json .stack/licences.md
 

@@ -86,7 +86,7 @@ class Operators:
 
     @rpc(expected_exceptions=EXPECTED)
     def operators(self) -> Any:
-        """Return who may operate, as [{"name", "public_key", "added_at", "added_by"}]; for operators."""
+        """Return the operators, as [{"name", "public_key", "added_at", "added_by"}]; for operators."""
         self.caller.require("operator")
         return self.store.operators.all()
 

@@ -20,7 +20,7 @@ EVENTS: Mapping[str, str] = {
     "password_change": "somebody changed their password, or failed to",
     "confirmation": "somebody confirmed that it is still they, before a change of how they sign in, or failed to",
     "second_factor": "a second factor was set up, used or removed, or that failed",
-    "access_denied": "a request was refused because of who made it, or of where it came from",
+    "access_denied": "a request was refused because of its caller or its origin",
     "throttled": "attempts came too quickly, or there were too many",
     "key_rotation": "keys that sign or encrypt were replaced",
     "operator_action": "an operator did something, or was refused",

@@ -4,8 +4,8 @@ A key has a name, `<issuer>:<number>`, which is the token's `kid`. The issuer is
 service's name; a key can only sign for its own issuer. Two numbers of one issuer may be valid at once,
 which is how keys are rotated. Settings hold keys as `<name>=<base64 of 32 bytes>`, public ones separated by commas.
 
-A user's token is good at every service. A service's is good at the one that it calls, which its audience names: whoever
-receives it can do nothing with it elsewhere.
+A user's token is good at every service. A service's is good at the one that it calls, which its audience names: it is
+of no use to its receiver elsewhere.
 
 Operators are people, each with a key of their own, `operator:<name>`, whose public half is in auth's database and in no
 setting: auth is asked about each of their tokens (`libs/rpc/caller.py`). One is good for one call, of one method.

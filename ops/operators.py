@@ -35,7 +35,7 @@ def main() -> None:
     key.add_argument("file", type=Path)
     commands.add_parser("add", help="let the owner of a key operate").add_argument("public_key")
     commands.add_parser("remove", help="let somebody operate no longer").add_argument("name")
-    commands.add_parser("list", help="print who may operate")
+    commands.add_parser("list", help="print the operators")
     options = parser.parse_args()
     if options.command == "key":
         print(make_key(options.name, options.file))

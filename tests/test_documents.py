@@ -1,4 +1,4 @@
-"""What the documents name exists: links, paths, modules, make targets; decisions stay short."""
+"""Everything named in the documents exists: links, paths, modules, make targets; decisions stay short."""
 
 import re
 from fnmatch import fnmatch

@@ -1,4 +1,4 @@
-"""What the running programs hold in memory that they need not."""
+"""Modules that the running programs must not keep in memory."""
 
 from pathlib import Path
 

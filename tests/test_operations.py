@@ -1,4 +1,4 @@
-"""docs/operations.md, by symptom: each fault is planted, and the commands that the page gives show and repair it."""
+"""docs/operations.md, by symptom: each fault is injected, and the commands on the page show and repair it."""
 
 import re
 import secrets

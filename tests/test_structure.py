@@ -1,4 +1,4 @@
-"""What may import what, and what no code may do to an aggregate; read from the source."""
+"""Which modules may import which, and what no code may do to an aggregate; read from the source."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Where packages and images come from: only what is locked by its hash is installed, and what that is can be listed."""
+"""Where packages and images come from: only packages locked by their hash are installed, and they can be listed."""
 
 import re
 

@@ -42,7 +42,7 @@ def main() -> None:
     commands.add_parser("restart", help="stop a program or server and start it again").add_argument("name")
     env = commands.add_parser("env", help="print an operator's settings: eval the output in a shell")
     env.add_argument("name", help="the operator's name")
-    make = commands.add_parser("operator", help="make a new key for an operator, who may then operate by it alone")
+    make = commands.add_parser("operator", help="add an operator, or replace their key by a new one")
     make.add_argument("name")
     backing_up = commands.add_parser("backup", help="back up the databases of the running stack; print where")
     backing_up.add_argument("into", type=Path, help="the folder of all backups")

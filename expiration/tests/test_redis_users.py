@@ -1,4 +1,4 @@
-"""Each program of expiration may do at Redis what it does there, and nothing else; nobody else may do anything."""
+"""Each program of expiration has just the rights at Redis that it needs; nobody else may do anything."""
 
 import subprocess
 from contextlib import contextmanager

@@ -193,7 +193,7 @@ def done_by_intruder(tmp_path, monkeypatch):
 def test_whoever_writes_to_redis_has_nothing_done_but_that_deadlines_fire(
     service, schedule, monkeypatch, done_by_intruder, intrusion, queued
 ):
-    """One job, written with a stolen password, ran any program as the worker, who has all passwords of expiration's."""
+    """One job, written with a stolen password, ran any program as the worker, which has all its passwords."""
     ran = []
     monkeypatch.setattr(jobs, "complete", lambda *arguments: ran.append(arguments))
     connection, worker = schedule.scheduler.connection, a_worker(schedule)

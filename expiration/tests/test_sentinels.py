@@ -1,4 +1,4 @@
-"""Jobs where Sentinels say which of two Redis servers takes writes: the other one takes over, for each program."""
+"""Jobs where Sentinels choose which of two Redis servers takes writes: the other one takes over, for each program."""
 
 import re
 import subprocess

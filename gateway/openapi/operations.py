@@ -31,7 +31,7 @@ Schema = type[ApiSchema]
 
 GROUPS = {
     "Users": "Sign up, sign in and out. The session is a cookie, which every later request sends along.",
-    "Tickets": "Find tickets, events and who sells them; sell, change and withdraw one's own.",
+    "Tickets": "Find tickets, events and sellers; sell, change and withdraw one's own tickets.",
     "Orders": "Reserve a ticket for a quarter of an hour, show the order, cancel it.",
     "Payments": "Pay an order by card.",
 }

@@ -1,11 +1,10 @@
-// Passwords can be looked at; the time zone is the browser's at first, then that of the city; who leaves an edited form is
-// asked first.
+// Passwords can be shown; the time zone is the browser's at first, then that of the city; leaving an edited form asks first.
 (() => {
   "use strict";
   const words = JSON.parse(document.currentScript.dataset.words ?? "{}");
   const say = (text) => words[text] ?? text;
 
-  // what this browser calls a time zone, which may be an older name such as Asia/Calcutta
+  // this browser's name of a time zone, which may be an older one such as Asia/Calcutta
   function usual(zone) {
     try {
       return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;

@@ -48,14 +48,14 @@ function countDown() {
 }
 countDown();
 
-// A longer time is put into the page as it is: what was typed of a card stays.
+// An extended time is put into the page as it is: typed card details stay.
 async function renew(reply) {
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   if (page.querySelector("[data-follow]")?.dataset.stage !== order.dataset.stage) return location.reload();
   const bar = document.querySelector(".paybar");
   const isFocused = bar.contains(document.activeElement);
   for (const part of [".paybar", ".notices"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
-  if (isFocused) bar.focus({ preventScroll: true }); // what was pressed is gone
+  if (isFocused) bar.focus({ preventScroll: true }); // the pressed button is gone
   countDown();
   document.dispatchEvent(new Event("renewed"));
 }
@@ -69,12 +69,12 @@ document.querySelector(".paybar")?.addEventListener("submit", async (event) => {
   try {
     await renew(await fetchInTime(form.action, { method: "POST", body: new FormData(form) }));
   } catch {
-    form.submit(); // the browser says what is wrong with the network
+    form.submit(); // the browser shows the network's error
   }
 });
 
-// Follow what happens elsewhere, while the page is seen. Before anything is paid, a look at the ticket tells whether
-// there is anything to look at; it is answered from memory. Afterwards the order is asked until its outcome is known.
+// Follow changes made elsewhere, while the page is visible. Before anything is paid, polling the ticket, which is answered
+// from memory, shows whether the order has changed. Afterwards the order is polled until its outcome is known.
 if (order) {
   const { asking, stage, ticket } = order.dataset;
   const patience = order.querySelector("[data-patience]");

@@ -176,7 +176,7 @@
   const show = () => (place.hidden = !entersCard());
   if (testCards) testCards.open = choices.some((choice) => choice.checked && choice.value);
   for (const choice of choices) choice.addEventListener("change", show);
-  testCards?.querySelector("summary").addEventListener("click", () => { // one tabs to the card that is chosen alone
+  testCards?.querySelector("summary").addEventListener("click", () => { // the tab key only reaches the chosen card
     if (ownCard.hidden) return;
     (testCards.open ? ownCard : testCards).querySelector("input").checked = true;
     show();

@@ -1,4 +1,4 @@
-// What a page shows of its user does not stay readable in other tabs once the session is ended in one.
+// Pages with a user's data do not stay readable in other tabs once the session is ended in one.
 (() => {
   "use strict";
   const tabs = new BroadcastChannel("session");

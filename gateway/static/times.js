@@ -1,5 +1,5 @@
 // Times on the reader's clock, where that differs: beside the start of an event, which is the venue's local time, and in
-// place of any other time. The browser alone knows the reader's zone: so pages are the same for readers in all zones.
+// place of any other time. Only the browser has the reader's zone: so pages are the same for readers in all zones.
 (() => {
   "use strict";
   const words = JSON.parse(document.currentScript.dataset.words ?? "{}");

@@ -1,4 +1,4 @@
-"""The file with which who has bought a ticket enters its event in a calendar."""
+"""The calendar file for the event of a bought ticket."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The list of tickets: filters, pages and the address that says all of it, without JavaScript; and a phone."""
+"""The list of tickets: filters, pages and the address that has all of it, without JavaScript; and a phone."""
 
 import html
 import re

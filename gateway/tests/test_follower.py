@@ -1,4 +1,4 @@
-"""What the memory is told of what the gateway hears, and when it asks; by a clock that the tests move."""
+"""The updates that the memory gets from the gateway's messages, and when it asks; by a clock that the tests move."""
 
 import json
 import threading

@@ -137,7 +137,7 @@ def test_what_was_typed_in_two_tabs_before_the_session_ended_is_in_both(ana, tic
     ana.delete_cookie(COOKIE)
     locations = [ana.post(path, data=forms[path]).headers["Location"] for path in forms]
 
-    signed_in = [sign_in(ana, locations[0]), ana.get(locations[1])]  # who is signed in need not do so again
+    signed_in = [sign_in(ana, locations[0]), ana.get(locations[1])]  # a user who is signed in need not do so again
     signed_in = [answer.headers["Location"] for answer in signed_in]
 
     assert signed_in == [edit, "/sell"]

@@ -1,4 +1,4 @@
-"""What a process keeps of the public reads, and for how long, by a clock that the tests move."""
+"""A process's cache of the public reads, and how long it keeps them, by a clock that the tests move."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Answers from memory: to whom, with which headers, and when a service is asked after all."""
+"""Answers from memory: to which clients, with which headers, and when a service is called after all."""
 
 import gzip
 import re

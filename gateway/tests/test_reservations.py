@@ -1,4 +1,4 @@
-"""Requests for a ticket that is taken are asked about together, and answered as if each had been alone."""
+"""Requests for a taken ticket are decided in batches, and answered as if each had been alone."""
 
 import pytest
 

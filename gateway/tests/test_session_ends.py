@@ -1,4 +1,4 @@
-"""When a session ends by itself, and what stays to be read in its tabs."""
+"""When a session ends by itself, and what stays readable in its tabs."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Hearing of SessionRevoked over a real broker."""
+"""Receiving SessionRevoked over a real broker."""
 
 from contextlib import closing
 from threading import Event

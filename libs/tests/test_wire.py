@@ -1,4 +1,4 @@
-"""JSON on the wire is what the standard library makes of it, in less time."""
+"""JSON on the wire is the same as that of the standard library, in less time."""
 
 import json
 from datetime import UTC, datetime

@@ -1,8 +1,8 @@
 """With the password of one user of the broker, nothing of another's can be changed, read, emptied or forged.
 
-One table says who may configure, write and read what; each user then tries what it does not allow with everything that
-the set-up has declared, and all of it must be refused. The broker asks for the same right whichever way something is
-done: so all ways are tried with one exchange or queue of each kind, and one way with the others.
+One table has the permissions to configure, write and read; each user then tries everything that it does not allow, with
+everything that the set-up has declared, and all of it must be refused. The broker asks for the same right whichever way
+something is done: so all ways are tried with one exchange or queue of each kind, and one way with the others.
 """
 
 import re

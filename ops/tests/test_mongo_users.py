@@ -243,7 +243,7 @@ WATCHED = {
 
 
 def test_the_exporter_sees_the_state_of_the_replica_set_and_nothing_else(users):
-    """It had the operators' user, who reads every password's hash."""
+    """It had the operators' user, which can read every password's hash."""
     with connect(users[MONITOR]).client as client:
         assert client.admin.command("replSetGetStatus")["members"][0]["health"] == 1
         assert client.admin.command("replSetGetConfig")["config"]["_id"] == "rs0"

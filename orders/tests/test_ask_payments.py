@@ -1,4 +1,4 @@
-"""Asking payments about orders that wait for their money: what it knows is followed, and after a day it is given up."""
+"""Asking payments about orders that await payment: its answer is followed, and after a day orders gives up."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Expiry: what is overdue is released without anybody's hint, however much it is, once payments says it is unpaid."""
+"""Expiry: overdue orders are released without any event, however many, once payments reports them as unpaid."""
 
 from datetime import timedelta
 from types import SimpleNamespace

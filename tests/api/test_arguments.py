@@ -1,4 +1,4 @@
-"""Calls of the services themselves, in this process and some over the wire: what is wrong is named in the answer."""
+"""Calls of the services themselves, in this process and some over the wire: the answer names the invalid argument."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the logs of the whole system hold: lines of one form, and no password, key, token or card."""
+"""The logs of the whole system: lines of one form, and no password, key, token or card."""
 
 import re
 

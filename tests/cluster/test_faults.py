@@ -1,4 +1,4 @@
-"""Purchases go on while a part of the cluster fails, and afterwards everything is as it was promised.
+"""Purchases go on while a part of the cluster fails, and afterwards all guarantees hold.
 
 What buyers noticed is printed in the end; a whole run writes docs/outages.md.
 """
@@ -30,7 +30,7 @@ page. {buyers} people buy one ticket after the other, {cores} cores run all of i
 fault lasts {seconds} s; a node that is isolated loses its RabbitMQ, MongoDB, Redis and Sentinel at once. Afterwards no
 ticket, order or payment that was answered is lost, every copy equals its source, and every charge has its order.
 "Refused" counts answers 502 to 504 and requests without an answer within 20 seconds; repeating one, with
-the same Idempotency-Key, returns the result of the first; who may have signed up is told to sign in.
+the same Idempotency-Key, returns the result of the first; a repeated sign-up may ask to sign in instead.
 
 """
 REASONS = """

@@ -1,4 +1,4 @@
-"""What services say to users is what the gateway can translate."""
+"""The gateway can translate every message of services to users."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Anti-entropy: what was lost with a purged queue or a deleted copy is fetched from its source."""
+"""Anti-entropy: data lost with a purged queue or a deleted copy are fetched from their source."""
 
 from contextlib import contextmanager
 

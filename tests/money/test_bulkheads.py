@@ -1,4 +1,4 @@
-"""Whoever waits for Stripe keeps nobody else waiting, and has it asked only so often."""
+"""Calls that wait for Stripe hold up no others, and requests to Stripe are limited for each buyer."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor, wait

@@ -1,4 +1,4 @@
-"""What goes on being tried for ever raises alarms, and operators can list it."""
+"""Endless retries raise alarms, and operators can list them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What payments answers when orders asks what became of the payments of overdue orders."""
+"""The answers of payments when orders asks about the payments of overdue orders."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What somebody gains at the services by the password of one of the broker's users, or by messages of their own making.
+"""What an attacker gains at the services by the password of one of the broker's users, or by forged messages.
 
 What they can do to the broker itself is in ops/tests/test_broker_attacks.py.
 """

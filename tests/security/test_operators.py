@@ -1,4 +1,4 @@
-"""OperatorStore are people: each acts by a key of their own, and nothing that one did goes unrecorded."""
+"""Operators are people: each acts by a key of their own, and no action goes unrecorded."""
 
 import inspect
 import re

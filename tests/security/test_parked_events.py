@@ -1,4 +1,4 @@
-"""What an operator does about parked events is done by the service whose they are, and recorded before and after."""
+"""Operators' actions on parked events are carried out by the owning service, and recorded before and after."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""Each kind of security event is logged by what it is about: who, from where, what and with which outcome."""
+"""Each kind of security event is logged where it happens: who, from where, what and with what outcome."""
 
 import pytest
 

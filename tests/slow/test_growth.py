@@ -1,4 +1,4 @@
-"""With many finished orders no request, listener or timer reads more: what MongoDB notes of each of their queries.
+"""With many finished orders no request, listener or timer reads more, by MongoDB's profile of each of their queries.
 
 Only what is counted for one event or one seller grows with what these have sold themselves, which is not many here.
 FINISHED_ORDERS=1000000 has so many.

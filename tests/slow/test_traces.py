@@ -1,4 +1,4 @@
-"""What one click leads to is one trace, in whichever program, with each span under what caused it."""
+"""All work that follows from one click is one trace, in every program, with each span under its cause."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_purchase_is_one_trace_from_the_click_to_the_complete_order(collector, p
         *(f"process {part}.OrderCompleted" for part in ("tickets", "payments", "expiration")),
         "receive payment_intent.succeeded",
     )
-    services = {span.service for span in trace} - {"auth"}  # asked now and then who is signed in
+    services = {span.service for span in trace} - {"auth"}  # called now and then to check a session
     assert services == {"gateway", "orders", "payments", "tickets", "expiration"}
     assert parents(trace, "POST /api/payments") == {"POST /api/orders"}
     assert parents(trace, "orders.create") == {"POST /api/orders", "orders.create"}  # the caller's and the service's

@@ -110,7 +110,7 @@ class Earlier:
 def trade(system, url, orders):
     """Let people buy, cancel and let the time to pay pass at the gateway at `url`; add what is to become of `orders`.
 
-    One order is left as it is: it is for who comes next.
+    One order is left as it is, for the next version.
     """
     sessions, operator = Sessions(system), Operator(system)
     ana, bo = (sessions.begin(Person(url, name)) for name in ("ana", "bo"))

@@ -1,4 +1,4 @@
-"""What docs/performance.md says of what was measured."""
+"""The presentation of results in docs/performance.md."""
 
 from dev.bench import report
 from dev.bench.__main__ import SUITES

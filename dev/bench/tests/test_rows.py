@@ -1,4 +1,4 @@
-"""Which rows are measured, in which order, and what is said of their results."""
+"""Which rows are measured, in which order, and how their results are reported."""
 
 from contextlib import nullcontext
 

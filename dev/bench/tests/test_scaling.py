@@ -1,4 +1,4 @@
-"""docs/scaling.md follows from what was measured."""
+"""docs/scaling.md follows from the measured results."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever the simulation shows in a browser is said in each language."""
+"""Every text that the simulation shows in a browser is translated into each language."""
 
 import re
 from pathlib import Path

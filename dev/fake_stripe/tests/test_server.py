@@ -1,4 +1,4 @@
-"""The program: where it listens, what it keeps, and whom its controls answer."""
+"""The program: where it listens, what it keeps, and which clients its controls answer."""
 
 import os
 import re

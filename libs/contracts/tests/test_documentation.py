@@ -1,4 +1,4 @@
-"""docs/events.md has the catalogue as the code has it; run this file as a program to write it there."""
+"""The catalogue in docs/events.md is that of the code; run this file as a program to write it there."""
 
 from dev.testing import ROOT
 from libs.contracts.events import CATALOGUE

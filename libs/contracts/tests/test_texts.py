@@ -1,4 +1,4 @@
-"""Which lines of text are kept, how, and why others are refused."""
+"""Which lines of text are stored, how, and why others are refused."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""What becomes of an event in trouble: with this library, and with stock nameko's handler and dispatcher.
+"""The fate of an event in trouble: with this library, and with stock nameko's handler and dispatcher.
 
 `play` runs all the troubles once, with both services side by side on the same events; each test then reads one row.
 """

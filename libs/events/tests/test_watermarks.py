@@ -1,4 +1,4 @@
-"""What a watermark says, and when there is none."""
+"""The contents of a watermark, and when there is none."""
 
 import json
 import threading
