@@ -162,16 +162,17 @@ def test_an_upgrade_and_a_rollback_lose_nothing_while_both_versions_run(files):
                     left = go_on(system, left, url, orders)
             left = go_on(system, left, system.gateway_url, orders)
 
-            with before.running("gateway"):  # back again, the gateway first
+            system.stop_program(BROKER_SETUP)
+            with before.running(BROKER_SETUP, "gateway"):  # back again, the gateway first, with its rights
                 system.stop_program("gateway")
                 left = go_on(system, left, before.url, orders)
                 with before.running(*BEHIND):
                     left = go_on(system, left, before.url, orders)
                     system.stop_program(*BEHIND)
                     left = go_on(system, left, before.url, orders)
-                    for name in BEHIND:
+                    for name in (BROKER_SETUP, *BEHIND):
                         system.start_program(name)
-                    for name in BEHIND:
+                    for name in (BROKER_SETUP, *BEHIND):
                         system.wait_ready(name)
             system.start_program("gateway")  # and upgraded at once
             system.wait_ready("gateway")
