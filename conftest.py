@@ -47,7 +47,7 @@ FOLDER = "ticketing_servers"  # what pytest-xdist's controller passes to its wor
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the servers of this run live at least as long as this process, and garbage be looked for less often."""
+    """Keep the servers of this run at least as long as this process, and collect garbage less often."""
     gc.set_threshold(100_000, 50, 100)
     given = getattr(config, "workerinput", {}).get(FOLDER)
     config.stash[SHARED] = SharedServers(Path(given) if given else testing.new_stack_folder())
@@ -70,7 +70,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests by what they need, sort them by it, and say which ones stay in one process.
+    """Mark the tests by what they need, sort them by it, and assign those that stay in one process.
 
     One process runs the tests of the whole system last. Several begin with them, then with what needs servers, and
     share out the rest at the end.
@@ -94,13 +94,13 @@ def _group(path: str, needs_system: bool) -> str:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what was imported and collected, which stays: it takes a tenth of the run."""
+    """Freeze all imported and collected objects, as scanning them takes the garbage collector a tenth of the run."""
     gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """Look for garbage once, of which pytest says what went wrong in it, instead of again and again at the end."""
+    """Collect garbage once, so that pytest reports errors in it, instead of again and again at the end."""
     gc.collect()
     gc.freeze()
 
@@ -131,7 +131,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator["Collector"]:
-    """Yield a collector that gets all spans of this process."""
+    """Yield a collector that receives all spans of this process."""
     from dev.collector import collecting
 
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")

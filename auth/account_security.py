@@ -300,7 +300,8 @@ class AccountSecurity:
     def remove_second_factor(self, email: str, reason: str) -> bool:
         """Turn off the authenticator app of a user (`email` or id) who lost it and the recovery codes; for operators.
 
-        Returns whether there was one. Passkeys stay, and the user is told on the account's page. `reason` is recorded.
+        Returns whether there was one. Passkeys stay, and the change is shown on the user's account page. `reason` is
+        recorded.
         """
         self.caller.require("operator")
         arguments.reason("reason", reason)

@@ -1,4 +1,4 @@
-"""Which processes keep a list of revocations, and what each of them knows; see libs/revocations.py."""
+"""The processes that keep a list of revocations, and how far each of them has got; see libs/revocations.py."""
 
 from typing import Any
 

@@ -29,7 +29,8 @@ WHERE = "where a session is used"
 class Sessions:
     """Documents {_id: jti, user_id, generation, started_at, expires_at, used_at, device, address}, kept until expiry.
 
-    `device` (the browser's User-Agent) and `address` are sealed. Only `UserStore` knows which of them have ended.
+    `device` (the browser's User-Agent) and `address` are sealed. Which of them have ended is stored only in
+    `UserStore`.
     """
 
     def __init__(self, db: Database[Document]) -> None:

@@ -102,7 +102,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Set up the log again, with locks that gevent knows."""
+    """Set up the log again, with locks that gevent has patched."""
     logs.set_up()
 
 

@@ -57,7 +57,7 @@ def language() -> str:
 
 
 def language_of(environ: "WSGIEnvironment") -> str:
-    """Return the language of the response to a request: the one that was chosen, else the one the browser asks for."""
+    """Return the language of the response to a request: the chosen one, else the one that the browser prefers."""
     if environ.get("PATH_INFO", "").startswith("/api/"):
         return ENGLISH
     return chosen_in(environ) or _asked_for(environ.get("HTTP_ACCEPT_LANGUAGE", ""))

@@ -85,7 +85,7 @@ def register(app: Flask, services: Callable[[], Services]) -> None:
             found: list[Refusal | None] = services().call_as_gateway("orders.refusals", REFUSALS_SECONDS, asked=asked)
             return found
         except RemoteError as error:
-            log_failure(log, error, "orders does not say who would be refused: each request asks by itself")
+            log_failure(log, error, "orders does not answer who would be refused: each request calls it by itself")
             return [None] * len(requests)  # the previous version of orders has no such method
 
     app.extensions["refusals"] = Refusals(ask)

@@ -1,4 +1,4 @@
-"""What a process asks of the kernel or the C library: to end with its parent, give memory back, open more files."""
+"""Requests to the kernel or the C library: to end with the parent process, give memory back, open more files."""
 
 import ctypes
 import resource

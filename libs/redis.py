@@ -1,4 +1,4 @@
-"""Connecting to Redis: with a timeout for every command, over TLS if the address says so (`rediss://`).
+"""Connecting to Redis: with a timeout for every command, over TLS with `rediss://`.
 
 With TLS the server must show a certificate for its name, signed by the CA in the file REDIS_CA_FILE, or by one that the
 system trusts if that is unset.

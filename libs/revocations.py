@@ -3,7 +3,7 @@
 auth numbers revocations. Each process polls auth for those after the last numbers that it has, which also shows auth
 how far it has got. It trusts its list for TRUST_SECONDS from the moment it asked; after that it asks auth about each
 session. auth records which processes have polled lately (auth/followers.py). So a revocation is effective everywhere
-once each of these knows it, and at the latest TRUST_SECONDS after it was committed: by then no process trusts an older
+once each of these has it, and at the latest TRUST_SECONDS after it was committed: by then no process trusts an older
 list, whatever has happened to it. No message has to arrive for that; a broadcast (`wake`) only makes it fast. A process
 with no sessions to check does not poll. No clocks of different machines are compared.
 """

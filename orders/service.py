@@ -86,7 +86,8 @@ class OrdersService(parked_events.ParkedEvents):
         """Return the error with which `create` would refuse each [ticket's id, buyer's id, idempotency key or None].
 
         An error is [name, message, details], or None if `create` might succeed: nobody holds the ticket, or an order
-        was made with the key. At most MAXIMUM_REFUSALS; for the gateway, which asks about many buyers in a rush.
+        was made with the key. At most MAXIMUM_REFUSALS; for the gateway, which asks about many buyers at once in a
+        rush.
         """
         self.caller.require("gateway")
         wanted = [_parse_request(each) for each in arguments.items("asked", asked, MAXIMUM_REFUSALS)]

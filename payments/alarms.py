@@ -1,4 +1,4 @@
-"""Alarms of payments, which all instances count together (docs/stripe.md says what to do)."""
+"""Alarms of payments, which all instances count together (for what to do see docs/stripe.md)."""
 
 from typing import Protocol
 

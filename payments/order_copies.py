@@ -21,7 +21,7 @@ def copy_order(
     """Open the payment of an order and copy the order, unless that is done; `fetch` asks orders for its snapshot.
 
     The payment is opened before orders is asked, so that events after the answer find it: otherwise a cancellation in
-    between would be lost. If `may_begin` says that the buyer may pay it, the mark that its PaymentIntent is about to be
+    between would be lost. If `may_begin` allows the buyer to pay it, the mark that its PaymentIntent is about to be
     created is stored together with the copy. Returns the payment if its stored state is known, else None. Raises
     OrderNotFound, and whatever `fetch` raises.
     """

@@ -88,7 +88,7 @@ class Services(ClientInMemory):
         return worker
 
     def _revocations(self, sessions):
-        """Return what tells a service which sessions have ended: nothing follows auth, which is asked about each."""
+        """Return the revocations for a service: nothing follows auth, which is asked about each session."""
         return followed_by(partial(sessions.own.call, "auth"))
 
 

@@ -49,7 +49,7 @@ MAXIMUM_PROCESS = 64
 
 
 class TicketsService(parked_events.ParkedEvents):
-    """Keeps the listings, and knows from orders whether they may still be edited."""
+    """Keeps the listings, and follows orders to decide whether they may still be edited."""
 
     name = "tickets"
     store = StoreProvider(TicketStore, CATALOGUE)

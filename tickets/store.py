@@ -194,7 +194,7 @@ class TicketStore:
         return found, None
 
     def list_events(self, query: Query, limit: int, after: Document | None) -> Any:
-        """Return a list as `list` does, but of each event its first ticket alone, with what OneOfEach says of it."""
+        """Return a list as `list` does, but only the first ticket of each event, with the totals of OneOfEach."""
         chosen = self._one_of_each(query, after)
         found, following = self.list(query, limit, after, chosen)
         return [(ticket, chosen.event_of(ticket)) for ticket in found], following

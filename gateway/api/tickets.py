@@ -29,7 +29,7 @@ def create() -> tuple[Response, int]:
 
 @bp.get("")
 def list_all() -> Response:
-    """List tickets, those on sale unless the query says otherwise."""
+    """List tickets: those on sale, unless the query selects others."""
     found = public.tickets(read_query(QUERY))
     return public.answer(found, f"api?{query_string()}", lambda: _respond_page(found.value))
 

@@ -32,7 +32,7 @@ INTRODUCTION = (
     "needs it. Bodies are JSON in camelCase, prices decimals in major units, times ISO 8601 in UTC; unknown fields are "
     "ignored. Lists come in pages: the `Link` header leads to the next one, and only the last has none: a "
     'page before it may be short, or empty. Every error is `{"errors": [{"message", "field"?}]}`; with 429 and 503, '
-    "`Retry-After` says after how many seconds to try again."
+    "`Retry-After` is the number of seconds after which to try again."
 )
 KEY = {
     "in": "header",

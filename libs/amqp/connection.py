@@ -1,4 +1,4 @@
-"""Opening connections to RabbitMQ: with a deadline, to the first broker that answers, over TLS if the URL says so.
+"""Opening connections to RabbitMQ: with a deadline, to the first broker that answers, over TLS with `amqps://`.
 
 A URL may name several brokers, separated by `;`: each is tried once, in turn. With `amqps://` the broker must show a
 certificate for its name, signed by the CA in the file AMQP_CA_FILE, or by one that the system trusts if that is unset.

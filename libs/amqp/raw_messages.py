@@ -1,9 +1,9 @@
 """Raw messages: whatever a message contains, it reaches the queue's consumer undecoded, which decides what to do.
 
 What this changes, with the code that makes it necessary:
-- kombu decompresses a body as its header `compression` says before any handler sees it (`kombu/message.py`), and
+- kombu decompresses a body by its header `compression` before any handler sees it (`kombu/message.py`), and
   acknowledges what does not decompress; our messages are never compressed, so one that is counts as unreadable;
-- py-amqp turns a body into text as its property `content_encoding` says, so that the parked bytes would not be those
+- py-amqp turns a body into text by its property `content_encoding`, so that the parked bytes would not be those
   received (`amqp/abstract_channel.py`);
 - properties that py-amqp cannot read (no UTF-8, a time after the year 9999, tables in tables a thousand deep) raise
   while it reads from the connection, which would end the process, and after each redelivery the next one.

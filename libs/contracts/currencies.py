@@ -1,7 +1,7 @@
 """The currencies that CURRENCY may name, and the one conversion between their major and minor units.
 
-Every stored or sent amount is an integer in its currency's minor unit, whatever its name says (`price_cents`). Digits
-are those of ISO 4217, through Babel. Domains import this file, so it imports nothing else but the limits.
+Every stored or sent amount is an integer in its currency's minor unit, whatever its name (`price_cents`). Digits are
+those of ISO 4217, through Babel. Domains import this file, so it imports nothing else but the limits.
 """
 
 import re

@@ -37,7 +37,7 @@ class Seat(Body):
 
 
 class TicketSnapshot(Snapshot):
-    """A listing as tickets knows it."""
+    """A listing as stored by tickets."""
 
     seller_id = fields.String(required=True)
     title = fields.String(required=True)
@@ -75,7 +75,7 @@ class OrderedTicket(Body):
 
 
 class OrderSnapshot(Snapshot):
-    """An order as orders knows it."""
+    """An order as stored by orders."""
 
     status = fields.String(required=True)
     cancel_reason = fields.String(allow_none=True, load_default=None)
@@ -105,7 +105,7 @@ class PaymentDispute(Body):
 
 
 class PaymentSnapshot(Snapshot):
-    """A payment as payments knows it; its id is its order's."""
+    """A payment as stored by payments; its id is its order's."""
 
     order_id = fields.String(required=True)
     ticket_id = fields.String(allow_none=True, load_default=None)
@@ -133,7 +133,7 @@ class PaymentSnapshot(Snapshot):
 
 
 class DeadlineSnapshot(Snapshot):
-    """An order's deadline as expiration knows it; its id is its order's."""
+    """An order's deadline as stored by expiration; its id is its order's."""
 
     order_id = fields.String(required=True)
     expires_at = fields.AwareDateTime(required=True)

@@ -173,7 +173,7 @@ class AntiEntropy:
             self._compare_changes(source, state, time.monotonic() + seconds)
             self._compare_page(source, state)
             return self._repair(source, state, time.monotonic() + seconds)
-        finally:  # the state says at each moment what is left to repair; a database that refuses writes keeps none
+        finally:  # the stored state always has what is left to repair; a database that refuses writes keeps none
             copies_stale.labels(self.name).set(len(state.left))
             if state.position:  # else nothing has been compared yet
                 copies_compared_timestamp_seconds.labels(self.name).set(state.position[0])

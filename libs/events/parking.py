@@ -30,7 +30,7 @@ from libs.settings import AMQP_FORM, amqp_url, parsed
 log = logging.getLogger(__name__)
 
 REPLAYS = "x-replays"
-"""The header that says how often an event has been replayed."""
+"""The header that counts how often an event has been replayed."""
 DROPPED_ON_REPLAY = ("x-attempt", "x-reason", "x-failed-at", "x-queue", UNREADABLE, *ACTED_ON)
 LONGEST_TEXT, LONGEST_BODY = 1000, 10_000
 """Characters of what is shown of a header and of a body."""

@@ -19,7 +19,7 @@ SHOWN_SECONDS = 2
 
 
 class StoreProvider(DependencyProvider):
-    """Gives a service its store, `store_class(database)`, whose `schema` says what the database must have.
+    """Gives a service its store, `store_class(database)`, whose `schema` declares what the database must have.
 
     `catalogue` has the service's events. The relay publishes the outboxes of every attribute that is an Aggregates.
     Needs AMQP_URI and MONGO_URL in config.yml.

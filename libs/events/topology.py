@@ -22,10 +22,10 @@ from libs.amqp.queues import queue_type
 from libs.events.event import Event
 
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 30.0)
-"""The backoff, unless a handler says otherwise: how long an event waits before its second, third… try."""
+"""The backoff, unless a handler has its own: how long an event waits before its second, third… try."""
 
 SAVED_AT = "saved-at"
-"""The header that says when an event was saved, in milliseconds since 1970."""
+"""The header with the time at which an event was saved, in milliseconds since 1970."""
 WATERMARK = "Watermark"
 """The routing key of watermarks (`libs/events/watermarks.py`), and no event's name."""
 ALL = "*"

@@ -1,13 +1,13 @@
-"""Watermarks: how a process that caches data of a service knows that it has heard of every change.
+"""Watermarks: how a process that caches data of a service makes sure that it has received every change.
 
 It listens to all events of the service by a single binding (`topology.ALL`) of its own queue: of several bindings, one
 could be deleted while the others still deliver. When the process asks for a watermark, the service reads from its
 database's primary which changes wait in outboxes, and broadcasts them through the exchange of its events. A change that
 was committed before the process asked either still waits, and the watermark names it; or it has left its outbox because
-the broker confirmed its event, which then entered the queue before the watermark and is heard first. It does not matter
-which instance of the service answers, nor whether any relay is running.
+the broker confirmed its event, which then entered the queue before the watermark and is received first. It does not
+matter which instance of the service answers, nor whether any relay is running.
 
-So by the time a process receives a watermark, it has heard of everything committed before it asked, by its own clock.
+So by the time a process receives a watermark, it has received every change committed before it asked, by its own clock.
 No clocks of two machines are compared, and any delay of the watermark, wherever it arises, counts as its age.
 """
 

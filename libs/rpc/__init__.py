@@ -2,7 +2,7 @@
 
 - `client`: one multiplexing client per process, for gateway, services, jobs and shells;
 - `entrypoint`: the `rpc` decorator of our services, which answers quickly and begins no call after its deadline;
-- `deadlines`: how a service knows that a caller still waits, whatever their clocks say;
+- `deadlines`: how a service makes sure that a caller still waits, however their clocks differ;
 - `caller`: who is calling, from the token in the call's context, verified by each service itself.
 """
 

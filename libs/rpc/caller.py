@@ -1,6 +1,6 @@
 """Who is calling: each service verifies the token of a call itself, but asks auth about an operator's.
 
-auth knows the operators' keys, lets each of their calls begin only after it has recorded it, and records its outcome.
+auth has the operators' keys, lets each of their calls begin only after it has recorded it, and records its outcome.
 """
 
 import inspect
@@ -164,7 +164,8 @@ class Caller:
 class TokenProvider(DependencyProvider):
     """Gives a service the caller of the current call by the token alone, even if the session has ended.
 
-    For auth, which knows itself what has ended, and for services without users. Needs TOKEN_PUBLIC_KEYS in config.yml.
+    For auth, which has the ended sessions itself, and for services without users. Needs TOKEN_PUBLIC_KEYS in
+    config.yml.
     """
 
     def setup(self) -> None:

@@ -1,11 +1,11 @@
 """Deadlines of calls: no call begins once its caller has given up, however long it waited, and however clocks differ.
 
 A request carries the moment until which its caller waits, by the caller's own monotonic clock. A service begins a call
-only if that clock cannot have reached this moment yet. It knows an upper bound: if it asks the caller when its own
-clock shows t, and the answer is c, then the caller's clock is ahead by at most c - t, however long either message took.
-Apart from the drift of the clocks this stays true, and is used for a minute, so usually a call costs no extra message.
-When the bound does not suffice (for a first call, or one that may be late) the service asks the caller, and assumes
-that a caller that does not answer has given up.
+only if that clock cannot have reached this moment yet. It has an upper bound: if it asks the caller when its own clock
+shows t, and the answer is c, then the caller's clock is ahead by at most c - t, however long either message took. Apart
+from the drift of the clocks this stays true, and is used for a minute, so usually a call costs no extra message. When
+the bound does not suffice (for a first call, or one that may be late) the service asks the caller, and assumes that a
+caller that does not answer has given up.
 
 Callers wait MARGIN_SECONDS longer than they announce. A process that is paused after the check does not notice.
 """

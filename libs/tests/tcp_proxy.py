@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, which tests cut, or let stall like a server that keeps its connections open."""
+"""A TCP proxy in front of a server, which tests cut, or stall like a hanging server that keeps its connections open."""
 
 import socket
 import threading

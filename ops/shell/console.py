@@ -15,11 +15,11 @@ EXPECTED = (
     *(RemoteError, ServiceUnavailable, NotConfirmed, CannotRestart),
     *(ValueError, TypeError, KeyError, OverflowError),
 )
-"""Errors whose message says enough."""
+"""Errors whose message suffices."""
 
 
 class Console(code.InteractiveConsole):
-    """Reads and runs statements; it carries on after an error, and `has_failed` tells whether there was one."""
+    """Reads and runs statements; it carries on after an error, and `has_failed` is whether there was one."""
 
     def __init__(self, names: dict[str, Any]) -> None:
         super().__init__(names)
@@ -51,7 +51,7 @@ class Console(code.InteractiveConsole):
         raise EOFError
 
     def showtraceback(self) -> None:
-        """Print an error: its message alone when that says enough."""
+        """Print an error: only its message when that suffices."""
         self.has_failed = True
         error = sys.exc_info()[1]
         if isinstance(error, EXPECTED):

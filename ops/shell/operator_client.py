@@ -15,7 +15,7 @@ from libs.tokens import Signer
 CALL_SECONDS, REACH_SECONDS = 30.0, 3.0
 """How long a call may take, and how long a service may take to answer the probe before it."""
 AUDIT_SECONDS = 900.0
-"""How long an audit may take, which asks Stripe about every payment of two days."""
+"""How long an audit may take, which queries Stripe for every payment of two days."""
 LISTENERS = CATALOGUE.listeners()
 """The services that keep copies of others' documents, and may have parked events."""
 

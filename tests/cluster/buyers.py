@@ -1,4 +1,4 @@
-"""People who buy one ticket after the other, whatever happens, and note what they were answered and when."""
+"""People who buy one ticket after the other, whatever happens, and record each response and its time."""
 
 import math
 import time
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.2
 LIMIT_SECONDS = 20
 FINISHING_SECONDS = 60
 UNCERTAIN = (500, 502, 503, 504)
-"""With these, and with no answer, nobody knows what was done."""
+"""With these, and without an answer, the outcome is unknown."""
 
 
 @dataclass
@@ -33,12 +33,12 @@ class Notes:
 
 
 class Buyers:
-    """People who each list a ticket, reserve it as somebody else and pay; what is noted is of all of them."""
+    """People who each list a ticket, reserve it as another user and pay; records are of all of them."""
 
     def __init__(self, url):
         self.notes = Notes()
         self.promised = []
-        """(kind, id) of everything that was answered by 2xx."""
+        """(kind, id) of everything acknowledged by 2xx."""
         self.problems = []
         self.give_up_at = math.inf
         self.url = url
@@ -51,7 +51,7 @@ class Buyers:
             self.problems.append(repr(problem))
 
     def check_promises(self, system):
-        """Check that whatever they were answered by 2xx is still true."""
+        """Check that everything acknowledged by 2xx still holds."""
         with pymongo.MongoClient(system.mongo_url("admin")) as mongo:
             for kind, ident in self.promised:
                 if kind == "complete":
@@ -81,7 +81,7 @@ class Buyers:
         return status, found
 
     def _pay(self, buyer, order_id):
-        """Look at an order, and pay unless that is done; say None until it is complete."""
+        """Read an order, and pay it unless that is done; return None until it is complete."""
         status, body = self._ask(buyer, "GET", f"/api/orders/{order_id}")
         if status != 200 or body["status"] == "complete":
             return status, body
@@ -92,7 +92,7 @@ class Buyers:
         return None, body
 
     def _insist(self, ask, wanted):
-        """Ask again until there is an answer that is wanted; raise AssertionError for one that is not."""
+        """Repeat a request until an expected answer comes; raise AssertionError for an unexpected one."""
         while True:
             status, body = ask()
             if status in wanted:
@@ -119,7 +119,7 @@ class Buyers:
 def buying(cluster, sessions, number):
     """Let so many people buy at once while the block runs, and then finish what they have begun; yield them.
 
-    Each ticket has another buyer: nobody may pay too often.
+    Each ticket has another buyer, as payments of one buyer are limited.
     """
     buyers, url = Buyers(cluster.gateway_url), cluster.gateway_url
 

@@ -1,7 +1,7 @@
 """A network of machines: each in a network namespace of its own, with a cable that can be pulled out.
 
 It is made within the namespace of this process, which must be its own: `make test-cluster` runs the tests in one, where
-they need no rights on the machine, and of which nothing is left once they end.
+they need no rights on the machine, and which leaves nothing behind.
 """
 
 import subprocess

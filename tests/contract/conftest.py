@@ -58,11 +58,11 @@ class Side:
         return Verifier(PUBLIC_KEYS).verify(token)
 
     def user_id(self, who):
-        """Return the id of a user, who signs up unless they did before."""
+        """Return the id of a user, signing them up first if necessary."""
         return self.claims(self._token(who)).subject
 
     def note(self, who):
-        """Let the gateway say that a user's session was used."""
+        """Report the use of a user's session, as the gateway does."""
         claims = self.claims(self._token(who))
         about = {"id": claims.session_id, "user_id": claims.subject, "generation": claims.generation}
         about |= {"issued_at": claims.issued_at, "expires_at": claims.expires_at, "used_at": claims.issued_at}
@@ -108,7 +108,7 @@ class FakeSide(Side):
         super().__init__(FakeServices())
 
     def grow_old(self, who):
-        """Let the user's session have begun more than ten minutes ago."""
+        """Move the start of the user's session back by more than ten minutes."""
         self.client.needs_confirmation = True
 
     def lock(self, who):
@@ -152,7 +152,7 @@ class RealSide(Side):
         return self.tokens.get(who)
 
     def grow_old(self, who):
-        """Let the user's session have begun more than ten minutes ago."""
+        """Move the start of the user's session back by more than ten minutes."""
         claims = self.claims(self._token(who))
         self.tokens[who] = Signer(AUTH_PRIVATE).mint(
             claims.subject, 3600, email=claims.email, jti=claims.session_id, iat=claims.issued_at - 660

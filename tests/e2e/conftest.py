@@ -14,7 +14,7 @@ def sessions(system):
 
 @pytest.fixture
 def person(system, sessions):
-    """Return a function that makes somebody with a session."""
+    """Return a function that makes a person with a session."""
 
     def begin_session(name):
         return sessions.begin(Person(system.gateway_url, name))
@@ -48,6 +48,6 @@ def at_rest(system):
 
 @pytest.fixture(scope="module")
 def at_rest_in_the_end(system):
-    """Check every invariant when all tests of the file are over: what one broke of money and winners stays broken."""
+    """Check every invariant when all tests of the file are over: a violation of money or winners stays visible."""
     yield
     invariants.check(system)

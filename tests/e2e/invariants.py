@@ -16,7 +16,7 @@ OUTBOXES = {
     for part, schema in SCHEMAS.items()
 }
 LIVE = ("created", "awaiting_payment", "complete")
-PAUSE = 0.5  # seconds; a look at all queues and documents takes a fifth of that
+PAUSE = 0.5  # seconds; checking all queues and documents takes a fifth of that
 ORDER_FIELDS = ("ticket_id", "status", "ticket.price_cents", "refunded_at", "refunded_cents")
 
 
@@ -30,7 +30,7 @@ def check(system, seconds=60):
 
 
 def await_rest(system, mongo, seconds):
-    """Wait until nothing is left over; fail with what is when that takes too long."""
+    """Wait until nothing is left over; fail with the rest when that takes too long."""
     with Connection(system.amqp_url) as broker:
         try:
             wait_for(lambda: next(leftovers(broker, mongo), None) is None, seconds, longest_pause=PAUSE)
@@ -39,7 +39,7 @@ def await_rest(system, mongo, seconds):
 
 
 def leftovers(broker, mongo):
-    """Yield what is not finished yet, as sentences; what is cheaply seen first."""
+    """Yield sentences about unfinished work; cheap checks first."""
     yield from full_outboxes(mongo)
     yield from full_queues(broker)
     yield from different_copies(mongo)
@@ -97,7 +97,7 @@ def by_id(collection, *fields):
 
 
 def ledger(system, order_id=None):
-    """Return the fake Stripe's PaymentIntents with what was charged and refunded."""
+    """Return the fake Stripe's PaymentIntents with their charges and refunds."""
     answer = requests.get(f"{system.stripe_url}/_control/ledger", params={"order_id": order_id}, timeout=10)
     return answer.json()
 

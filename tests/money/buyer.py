@@ -1,4 +1,4 @@
-"""What a buyer's browser does at Stripe, without our services."""
+"""The requests of a buyer's browser to Stripe, without our services."""
 
 CARD_OF_THE_BROWSER = "pm_card_visa"
 
@@ -11,7 +11,7 @@ def confirm(world, fake, order_id, card=CARD_OF_THE_BROWSER):
 
 
 def paid_in_the_browser(world, fake):
-    """Return the id of an order whose card is authorized, which payments does not know yet."""
+    """Return the id of an order whose card is authorized, which payments has not read yet."""
     order_id = world.reserve()
     confirm(world, fake, order_id)
     return order_id

@@ -33,7 +33,7 @@ def random_keys(prefix):
 
 
 def deciding(instead):
-    """Let `instead(payment, intent)` decide what settle does; where it returns None, the rules do."""
+    """Replace settle's decisions by `instead(payment, intent)`, except where it returns None."""
 
     def decide_otherwise(payment, intent, now):
         return instead(payment, intent) or decide(payment, intent, now)
@@ -87,7 +87,7 @@ def never_update_work_left(patch, world):
 
 
 def believe_replies(patch, world):
-    """Take every reply to a capture for a success, whether this very request has captured or not."""
+    """Take every reply to a capture for a success, even if this request captured nothing."""
 
     def capture(self, payment, intent):
         following = capture_as_it_is(self, payment, intent)
@@ -147,7 +147,7 @@ def follow_any_order(patch, world):
 
 
 def ask_before_opening(patch, world):
-    """Let payments ask orders before there is a payment in which events can store what happens meanwhile."""
+    """Make payments ask orders before there is a payment in which events meanwhile can be stored."""
 
     def copy_order(store, order_id, fetch, now):
         if store.find(order_id) is None:
@@ -159,7 +159,7 @@ def ask_before_opening(patch, world):
 
 
 def answer_anyway(patch, world):
-    """Let what orders answered replace any copy."""
+    """Let the answer of orders replace any copy."""
     replaces = PaymentStore._replaces_older
 
     def store_answer(self, order):
@@ -202,7 +202,7 @@ def expire_unasked(patch, world):
 
 
 def never_compare(patch, world):
-    """Let orders never compare the payments with what it applied of them."""
+    """Let orders never compare payments with the versions that it applied."""
     nothing = {"page": [], "next": [0, 0], "is_last": True}
     empty = Source(world.orders.orders.collection.database, lambda after: [], lambda after: nothing, list, list, print)
     patch.setattr(OrdersService, "_payments", lambda self: empty)

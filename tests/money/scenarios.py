@@ -1,7 +1,7 @@
-"""Short scenarios of one order's money, the same each time, each built around the one moment at which a mistake shows.
+"""Short, deterministic scenarios of one order's money, each built around the one moment at which a mistake shows.
 
-`before_next` lets somebody else act at that moment, so nothing depends on threads. Each ends with minutes in
-which nobody clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of each request to Stripe.
+`before_next` injects another actor's action at that moment, so nothing depends on threads. Each ends with minutes
+without clicks, and returns what is wrong then. `sent` lists the (path, idempotency key) of each request to Stripe.
 """
 
 from contextlib import suppress
@@ -59,7 +59,7 @@ def after_next(thing, name, action):
 
 
 def end(world):
-    """Return what is wrong once nobody has clicked for a while."""
+    """Return what is wrong after a while without clicks."""
     world.rest_alone()
     yield from world.faults()
     ended = {"work_left": True, "order.status": {"$in": ["complete", "cancelled"]}}
@@ -95,7 +95,7 @@ def expired(world, order_id):
 
 
 def awaited(world):
-    """Return the id of an order that awaits its capture, as payments knows."""
+    """Return the id of an order that awaits its capture, with its copy in payments."""
     order_id = ordered(world)
     world.pay(order_id)
     order = world.change(order_id, lambda order: order.apply_payment(world.payment(order_id).snapshot(), utc_now()))
@@ -126,7 +126,7 @@ def the_reply_to_a_creation_is_lost(world, sent):
 
 
 def a_worker_creates_late_what_another_has_created(world, sent):
-    """One searches in vain after a failure, and creates under its key only once another has, under a newer one."""
+    """One worker finds nothing after a failure, and creates under its key only once another has, under a newer one."""
     order_id, cards = ordered(world), world.settlement.cards
 
     def pay_in_vain():
@@ -323,7 +323,7 @@ def no_event_arrives_of_a_refund(world, sent):
 
 
 def lose_events(world):
-    """Let whatever waits to be delivered be lost for good."""
+    """Lose all events that wait to be delivered for good."""
     world.store.payments.collection.update_many({}, {"$set": {"outbox": []}})
 
 
@@ -416,7 +416,7 @@ def an_old_event_comes_before_the_answer_of_orders(world, sent):
 
 
 def service(world, buyer_id):
-    """Return the orders service as this buyer's request reaches it."""
+    """Return the orders service with this buyer as the caller."""
     found = OrdersService()
     found.store, found.caller = world.orders, SimpleNamespace(user_id=buyer_id)
     found.window_seconds, found.unpaid_per_buyer, found.unpaid_per_hour = 900, 10, 30

@@ -38,7 +38,7 @@ def drop(*urls):
 
 @contextmanager
 def nobody_signs_out(amqp_url):
-    """Answer in place of auth, as long as the block runs, that no session was ended, and that olga is an operator."""
+    """Stand in for auth while the block runs: no session was ended, and olga is an operator."""
     stopping, responder = Event(), Responder(amqp_url)
 
     def answer(message):
@@ -130,7 +130,7 @@ class Shop:
         return self.call("payments.pay", order_id=order_id, token=card, timeout=timeout)
 
     def pay_until_answered(self, order_id):
-        """Pay, and again while nobody answers, as a person would."""
+        """Pay, and repeat it while there is no answer, as a person would."""
 
         def paid():
             with suppress(ServiceUnavailable):
@@ -160,7 +160,7 @@ class Shop:
         return list(self.world.faults())
 
     def is_idle(self):
-        """Whether no event waits and no copy of an order that payments has is old."""
+        """Whether no event waits and all copies of orders in payments are current."""
         payments, orders = self.world.store.payments.collection, self.world.orders.orders.collection
         waiting = [many.count_documents({"outbox.0": {"$exists": True}}) for many in (payments, orders)]
         copies = {found["_id"]: found["order"]["version"] for found in payments.find()}
@@ -176,5 +176,5 @@ class Shop:
         payments.update_one({"_id": order_id}, {"$set": {name: found[name] - by for name in names if found[name]}})
 
     def expire(self, order_id, at=None):
-        """Let the order's time run out now, or let it have run out before."""
+        """Move the order's deadline to now, or into the past."""
         self.world.change(order_id, lambda order: order.expire_now(at or utc_now()))

@@ -38,7 +38,7 @@ PRICE = 1999
 
 
 class Inline(Outcomes):
-    """Settles in the caller's own thread, so that what a test lets happen there is seen."""
+    """Settles in the caller's own thread, so that a test sees the effects of what it injects."""
 
     def _settle(self, order_ids, deadline):
         waiting, settled = deque(order_ids), deque()
@@ -54,7 +54,7 @@ def migrate_both(payments_db, orders_db):
 
 
 class World:
-    """One seller's tickets, one buyer, and everything that happens to the money, on databases that are migrated."""
+    """One seller's tickets, one buyer, and all movements of money, on migrated databases."""
 
     def __init__(self, payments_db, orders_db, fake):
         self.fake = fake
@@ -85,7 +85,7 @@ class World:
         return order_id
 
     def place(self, seconds=900.0):
-        """Return the id of a new order, of which payments knows nothing yet."""
+        """Return the id of a new order, which payments has not copied yet."""
         now = utc_now()
         ticket = {
             "id": new_id(), "title": "Hamlet", "price_cents": PRICE, "currency": "usd", "category": "stage",
@@ -117,11 +117,11 @@ class World:
         return self.change(order_id, lambda order: order.cancel("bo", utc_now()))
 
     def expire(self, order_id):
-        """Let an order expire if it is overdue and payments, which is asked first, says that nothing was paid."""
+        """Expire an order if it is overdue and payments, which is asked first, reports it as unpaid."""
         self.service.on_expiration_complete({"order_id": order_id})
 
     def call(self, service, method, arguments, timeout=0.0):
-        """Answer what orders asks payments, or the other way round, as it comes over the wire."""
+        """Answer a call of orders to payments, or the reverse, in the form that it has on the wire."""
         answers: dict[str, Any] = {
             "payments.settle_all": lambda order_ids: self.outcomes.find(order_ids),
             "payments.versions": lambda after: self.store.published_versions(after, PAGE),
@@ -134,7 +134,7 @@ class World:
         return json.loads(json.dumps(answers[f"{service}.{method}"](**arguments), default=iso))
 
     def compare(self):
-        """Let orders and payments compare what they know of each other, as their timers do; return what was old."""
+        """Compare the copies of orders and payments of each other, as their timers do; return those that were old."""
         payments = self.store.payments.collection
         stale = stale_in(payments, "order.version", is_partial=True)
         orders = rpc_source(self.call, CATALOGUE["OrderCreated"], payments.database, stale, self.settlement.apply_order)
@@ -154,7 +154,7 @@ class World:
                 continue
 
     def refund_at_stripe(self, order_id, **some):
-        """Refund an order, or some of it, as Stripe's dashboard does."""
+        """Refund an order, or a part of it, as Stripe's dashboard does."""
         self.refunded_at_stripe.add(order_id)
         return self.fake.control("refunds", payment_intent=self.payment(order_id).stripe_id, **some)
 
@@ -177,7 +177,7 @@ class World:
         return 200
 
     def deliver_outboxes(self):
-        """Deliver what waits in the outboxes once, some of it twice; return the number of events."""
+        """Deliver the events in the outboxes once, some of them twice; return their number."""
         waiting = [
             (aggregates.collection, found["_id"], pending)
             for aggregates in (self.store.payments, self.orders.orders)
@@ -221,7 +221,7 @@ class World:
                 thread.join(30)
 
     def come_to_rest(self):
-        """Do all that is left to do, as the timers would sooner or later."""
+        """Do all work that is left, as the timers would sooner or later."""
         for _ in range(20):
             for order in self.orders.list_overdue(utc_now(), 1000):
                 self.expire(order.id)
@@ -285,7 +285,7 @@ class World:
                 yield f"{who} has a payment {payment.status}, confirming {payment.confirming_at}; at Stripe {at_stripe}"
 
     def untrue_marks(self, order, given_back, refunds):
-        """Yield what is wrong with the mark that an order was refunded, and with refunds that nobody requested."""
+        """Yield errors of the mark that an order was refunded, and of refunds that nobody requested."""
         who, is_asked = f"order {order.id} ({order.status})", order.id in self.refunded_at_stripe
         if order.refunded_at is not None and not given_back:
             yield f"{who} is marked as refunded and was not"

@@ -1,4 +1,4 @@
-"""What must hold: in every state, and once faults have ended and everything has come to rest."""
+"""The invariants: of every state, and of those where faults have ended and everything has come to rest."""
 
 from functools import lru_cache
 from itertools import product
@@ -113,7 +113,7 @@ def _unended_without_stripe(world: World, rules: Rules, limits: Limits) -> str:
 def drained(world: World, rules: Rules, limits: Limits, lost: bool) -> World:
     """Return the world after all that the system does by itself, without time passing.
 
-    `lost`: no event is delivered any more, so that each part learns of the others only by comparing and asking.
+    `lost`: no event is delivered any more, so that each part follows the others only by comparing and asking.
     """
     for _ in range(ROUNDS):
         before = world
@@ -177,7 +177,7 @@ def _followed(world: World, number: int, rules: Rules, limits: Limits, lost: boo
 
 
 def _compared(claim: Claim, rules: Rules) -> list[Snapshot]:
-    """Return the payment's newest snapshot if orders learns of it without its event."""
+    """Return the payment's newest snapshot if orders gets it without its event."""
     asks = "orders" in rules.comparing or claim.status == "awaiting_payment"
     return [claim.snapshot(*answer(claim.document))] if claim.document and asks else []
 

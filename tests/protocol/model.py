@@ -6,7 +6,7 @@ FAILED, REFUSED = -1, -2
 
 
 class Snapshot(NamedTuple):
-    """What payments publishes about a payment. `turn` counts how often its `refunded_cents` changed before it."""
+    """A published snapshot of a payment. `turn` counts how often its `refunded_cents` changed before it."""
 
     status: str
     final: bool = False
@@ -25,7 +25,7 @@ class PartialRefund(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What payments stores about an order; `copy` is the version of the order that it holds, 0 for none."""
+    """The document of payments for an order; `copy` is the version of the order that it holds, 0 for none."""
 
     version: int = 1
     copy: int = 1
@@ -107,7 +107,7 @@ class Claim(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The ticket as tickets has it; `snapshots` says what it was in each version."""
+    """The ticket as stored by tickets; `snapshots` has its state in each version."""
 
     snapshots: tuple[tuple[bool, int, str, int], ...] = ((False, 1, "on_sale", 1),)
     # (withdrawn, price_version, status, revision); orders is told of those that are the revision
@@ -116,7 +116,7 @@ class Listing(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker in flight and the next thing it will do, with what it has read."""
+    """A worker in flight and its next step, with what it has read."""
 
     task: str
     claim: int
@@ -132,7 +132,7 @@ class Worker(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything."""
+    """The whole state."""
 
     claims: tuple[Claim, ...] = ()
     workers: tuple[Worker, ...] = ()

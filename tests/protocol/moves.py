@@ -1,4 +1,4 @@
-"""What can happen next. Each function yields (what happens, to which order, the world after it)."""
+"""The possible next steps. Each function yields (what happens, to which order, the world after it)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ UNENDED = ("created", "awaiting_payment")
 
 
 class Others(NamedTuple):
-    """What matters about the workers in flight for what else can happen."""
+    """The properties of the workers in flight on which other steps depend."""
 
     are_few: bool  # one more may begin
     expire: bool  # one of them lets an order expire

@@ -31,15 +31,15 @@ NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LATER, EARLIER, LONG_AGO = NOON + timedelta(hours=1), NOON - timedelta(minutes=5), NOON - timedelta(days=2)
 SOON = NOON + timedelta(minutes=1)
 WHEN = {"": None, "fresh": NOON, "old": LONG_AGO}
-"""What the model says of a moment."""
+"""The times for the model's values of a moment."""
 PRICE, PARTIAL = 1999, 900
-"""What a ticket costs, and a partial refund of it: of three, one is too many."""
+"""The price of a ticket, and the amount of a partial refund: the third one exceeds what is left."""
 OPERATORS = ("olga", "pim")
-"""By which names a refund is asked for; of one that was asked for the model forgets who did, which was olga, then."""
+"""The operators who request refunds; the model does not keep who requested one, so it counts as olga's."""
 COLLEAGUE = "colleague's "
-"""How the id of a request begins that a colleague has made already."""
+"""The prefix of the id of a request that a colleague has made already."""
 ASKED = {"by": OPERATORS[0], "reason": "rained off", "at": NOON}
-"""A refund of everything that was asked for."""
+"""A requested full refund."""
 LISTED: dict[str, Any] = {
     "title": "Hamlet, row 3", "price_cents": PRICE, "category": "stage", "venue": None, "starts_at": None,
 }  # fmt: skip
@@ -47,7 +47,7 @@ LISTED: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """What is in force: by default everything, decided by the real functions."""
+    """The rules in force: by default all, decided by the real functions."""
 
     compare_and_set: bool = True  # 1
     replies_decide: bool = False  # 2
@@ -153,7 +153,7 @@ class Rules:
     def recorded(
         self, document: Document, status: str, intent: Intent
     ) -> tuple[Document, tuple[str, bool, int] | None]:
-        """Return the document after settle wrote down what Stripe says, and the snapshot that is published with it."""
+        """Return the document after settle recorded the state at Stripe, and the snapshot that is published with it."""
         payment = _payment(document, status, False)
         event = self.record(payment, self._as_read(intent), NOON)
         after = _document(payment, document)
@@ -200,7 +200,7 @@ class Rules:
     def partial_refund_requested(self, document: Document, status: str, ident: str) -> Document:
         """Return the document after an operator requested this partial refund; the same if that is refused.
 
-        Which one it is, is said by its reason: a colleague who requests the same has another id for it.
+        Its reason identifies it: a colleague who requests the same has another id for it.
         """
         payment = _payment(document, status, False)
         try:
@@ -291,7 +291,7 @@ def stored_document(store: PaymentStore, before: Document) -> Document:
 
 
 def answer(document: Document) -> tuple[str, bool, int]:
-    """Return what payments says of a payment: its status, whether it is a final failure, and what was refunded."""
+    """Return the published state of a payment: its status, whether it is a final failure, and what was refunded."""
     return document.status, document.status == "cancelled", document.refunded_cents
 
 

@@ -33,14 +33,14 @@ class Found:
 
 
 State = tuple[int, ...]
-"""The number of what the world is like without workers, and those of the workers in flight."""
+"""The number of the world without workers, and those of the workers in flight."""
 
 Change = tuple[str, int, int, tuple[int, ...]]
 """What happens, to which order, the number of the world after it, and those of the workers that have begun by it."""
 
 
 class Space:
-    """The states that can be reached. What can happen next is worked out once for all states that have it in common."""
+    """The states that can be reached. Next steps are computed once for all states that have them in common."""
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self.rules, self.limits = rules, limits
@@ -98,7 +98,7 @@ class Space:
         return (number, *tidied)
 
     def _tidied(self, number: int, worker_number: int) -> int | None:
-        """Return the worker without what it no longer uses, None if it can no longer do anything."""
+        """Return the worker without the values that it no longer uses, None if it can no longer do anything."""
         rules = self.rules
         versions_hold = rules.compare_and_set and rules.compare_on_expiry and rules.store is not KeepsAnything
         if not versions_hold or rules.replies_decide:

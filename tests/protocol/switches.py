@@ -1,4 +1,4 @@
-"""Each rule of docs/protocol.md, switched off: what decides instead, and where the search finds the violation."""
+"""Each rule of docs/protocol.md, switched off: its replacement, and where the search finds the violation."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -154,7 +154,7 @@ def repeat_at_once(payment: Payment, ident: str, amount: int, by: str, reason: s
 
 
 def request_for_each_operator(payment: Payment, ident: str, amount: int, by: str, reason: str, now: datetime) -> bool:
-    """Take what two operators request alike for two requests."""
+    """Treat identical requests of two operators as two requests."""
     return payment.request_partial_refund(ident, amount, by, ident, now)
 
 
@@ -230,7 +230,7 @@ def find_unasked(store: PaymentStore, order_id: str) -> Payment | None:
 
 
 class AppliesOnlyNews(PaymentStore):
-    """A store that ignores that whoever stored a copy may have died before settling."""
+    """A store that ignores that the worker that stored a copy may have died before settling."""
 
     apply_order = apply_only_news
 
@@ -248,7 +248,7 @@ class FindsUnasked(PaymentStore):
 
 
 ACKED = Rules(events_lost=False)
-"""What holds where an event that was acknowledged does not come again, and no comparison makes up for it."""
+"""The rules where an acknowledged event is not redelivered, and no comparison repairs its loss."""
 FAILING = Limits(workers=2, declines=0, failures=1)
 REFUSING = Limits(workers=2, declines=0, refused_creations=1)
 RESERVING = Limits(workers=2, orders=2, seller=1, racing=True, money=False)
@@ -257,7 +257,7 @@ PARTIAL_REFUNDS = Limits(workers=2, declines=0, days=True, partial_refunds=2)
 FAILING_PARTIAL_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, failures=1)
 REPEATED_PARTIAL_REFUNDS = Limits(workers=1, declines=0, partial_refunds=2, failures=1, returned=1, repeats=1)
 RETURNED_REFUNDS = Limits(workers=2, declines=0, partial_refunds=1, returned=2)
-"""Of refunds that come back, perhaps while another is being made."""
+"""The limits for refunds that come back, perhaps while another is being made."""
 EXTENDING = Limits(workers=1, declines=0, extending=True)
 
 ROBBED = "an order paid in time was cancelled"

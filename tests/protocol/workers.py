@@ -13,12 +13,12 @@ Move = tuple[str, int, World]
 ENDED = ("succeeded", "canceled")
 AUTHORIZED = "requires_capture"
 UNKNOWN = Snapshot("unknown")
-"""What orders knows of a payment while payments or Stripe is unreachable."""
+"""The answer that orders gets about a payment while payments or Stripe is unreachable."""
 ROUNDS = 20
 NEW = Document(copy=0, asked=False)
 """A payment that was just opened."""
 EVERYTHING = ""
-"""Which refund it is that is no partial one."""
+"""The key of a full refund among the partial ones."""
 KEPT = 100_000
 """How many answers to the same question are kept."""
 LIVE = ("created", "awaiting_payment", "complete")
@@ -61,7 +61,7 @@ def follower(number: int, version: int) -> Worker:
 
 
 def charged(claim: Claim, number: int, limits: Limits) -> Iterator[tuple[str, Claim]]:
-    """Yield what may come of a card that is tried on a PaymentIntent."""
+    """Yield the possible outcomes of a card that is tried on a PaymentIntent."""
     intent = claim.intents[number]
     if intent.status == "requires_payment_method":
         yield "the card is authorized", authorized(changed_intent(claim, number, intent._replace(status=AUTHORIZED)))
@@ -126,7 +126,7 @@ def outcome(world: World, number: int, rules: Rules, limits: Limits) -> tuple[Wo
 
 
 def settled(world: World, number: int, rules: Rules, limits: Limits) -> World:
-    """Run settle to its end, with nobody else about."""
+    """Run settle to its end, without other workers."""
     claim, broken = _settled(world.claims[number], rules, limits)
     return world.with_claim(number, claim)._replace(broken=world.broken or broken)
 
@@ -152,7 +152,7 @@ def changed_intent(claim: Claim, number: int, intent: Intent) -> Claim:
 
 
 def steps(world: World, worker: Worker, rules: Rules, limits: Limits) -> Iterator[Move]:
-    """Yield what may come of a worker's next step."""
+    """Yield the possible outcomes of a worker's next step."""
     rest = without(world, worker) if worker in world.workers else world
     for label, after in STEPS[worker.task](rest, worker, rules, limits):
         yield label, worker.claim, after
@@ -362,7 +362,7 @@ def _create(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 def _refusals(world: World, worker: Worker, is_new: bool, rules: Rules) -> Outcomes:
-    """Yield what may come of a creation that Stripe refuses, perhaps before it looks whether it knows the key."""
+    """Yield the possible outcomes of a creation that Stripe refuses, perhaps before it looks for the key."""
     claim, read, recorder = world.claims[worker.claim], worker.read, _refusal(world, worker, rules)
     assert read is not None
     if is_new:
@@ -372,7 +372,7 @@ def _refusals(world: World, worker: Worker, is_new: bool, rules: Rules) -> Outco
 
 
 def _failures(world: World, worker: Worker, limits: Limits) -> Outcomes:
-    """Yield what may come of a creation that Stripe answers with a failure, which it may replay for the key or not."""
+    """Yield the possible outcomes of a creation that Stripe answers with a failure, which it may or may not replay."""
     claim, read = world.claims[worker.claim], worker.read
     assert read is not None
     kept = _replying(claim, read.key_no, FAILED)
@@ -473,7 +473,7 @@ def _refund(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 def _refund_partially(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
-    """Let Stripe make a partial refund, unless it knows the key."""
+    """Let Stripe make a partial refund, unless the key was used."""
     claim, key = world.claims[worker.claim], (worker.refund, worker.key_no)
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
@@ -494,7 +494,7 @@ def _refund_partially(world: World, worker: Worker, rules: Rules, limits: Limits
 
 
 def _partial_refund_failures(world: World, worker: Worker, rules: Rules) -> Outcomes:
-    """Yield what may come of a partial refund that Stripe answers with a failure, or not at all."""
+    """Yield the possible outcomes of a partial refund that Stripe answers with a failure, or not at all."""
     claim, key = world.claims[worker.claim], (worker.refund, worker.key_no)
     assert worker.intent is not None
     intent = claim.intents[worker.intent]
@@ -523,7 +523,7 @@ def _with_partial_refund(intent: Intent, key: tuple[str, int], is_told: bool = T
 
 
 def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
-    """Yield what may come of the creations, and partial refunds, that are still under way at Stripe."""
+    """Yield the possible outcomes of creations, and partial refunds, that are still under way at Stripe."""
     for key_no in claim.late:
         yield "Stripe has created a PaymentIntent late", created(claim, key_no, Intent())[0]
     for number, intent in enumerate(claim.intents):
@@ -533,7 +533,7 @@ def finished_late(claim: Claim) -> Iterator[tuple[str, Claim]]:
 
 
 def returned(claim: Claim, limits: Limits) -> Iterator[tuple[str, Claim]]:
-    """Yield what becomes of refunds that the cardholder's bank sends back."""
+    """Yield the possible outcomes of refunds that the cardholder's bank sends back."""
     for number, intent in enumerate(claim.intents):
         if len(intent.returned) + intent.refunds_returned >= limits.returned:
             continue
@@ -580,7 +580,7 @@ def _captured(world: World, worker: Worker, read: Document, rules: Rules) -> Wor
 
 
 def _settle_again(world: World, worker: Worker) -> World:
-    """Settle looks again; where nobody waits for the end of it, that is as good as a settle that begins later."""
+    """Settle reads again; if nothing waits for its end, that is equivalent to a settle that begins later."""
     return added(world, Worker("read", worker.claim, acks=worker.acks)) if worker.acks else world
 
 
@@ -606,7 +606,7 @@ def _expire(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outco
 
 
 def _extend(world: World, worker: Worker, rules: Rules, limits: Limits) -> Outcomes:
-    """Store an extended deadline, as far as the order is what was read."""
+    """Store an extended deadline, if the order is still as it was read."""
     claim = world.claims[worker.claim]
     if rules.compare_on_extension and len(claim.history) != worker.order_version:
         yield "its extension is refused: the order has changed", world

@@ -1,8 +1,8 @@
 """Starts programs in one environment after the other, in one process: `python -m tests.security.starts`.
 
-Reads [[command, environment], ...] from stdin as JSON, and writes with what words the program refused to start in
-each, and whatever else it printed or logged; it must refuse in all of them. Those that nameko runs come last: it
-patches Python's modules.
+Reads [[command, environment], ...] from stdin as JSON, and writes the message with which the program refused to start
+in each, and all other output and logs; it must refuse in all of them. Those that nameko runs come last: it patches
+Python's modules.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from libs.service import read_environment
 
 
 def refusal(command, environment, shown):
-    """Return with what words the program ends, and then what it has `shown`."""
+    """Return the message with which the program ends, and then its output `shown`."""
     os.environ.clear()
     os.environ.update(environment)
     shown.seek(0)
@@ -58,7 +58,7 @@ def set_up(config, service):
 
 
 def main():
-    """Do what stdin says."""
+    """Start the programs from stdin."""
     shown = StringIO()
     with redirect_stdout(shown), redirect_stderr(shown):
         refusals = [refusal(command, environment, shown) for command, environment in json.load(sys.stdin)]

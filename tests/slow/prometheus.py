@@ -1,4 +1,4 @@
-"""A running system that Debian's Prometheus asks, with our rules."""
+"""A running system that Debian's Prometheus scrapes, with our rules."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ class Site:
 
     @contextmanager
     def busy(self, act, people=1, pause=0.2):
-        """Let so many people do `act(buyer, seller)` again and again while the block runs, whatever is answered."""
+        """Have so many people do `act(buyer, seller)` again and again while the block runs, whatever the answers."""
         ended = threading.Event()
 
         def go_on():
@@ -78,7 +78,7 @@ class Site:
 
     @contextmanager
     def stuttering(self, name, stopped_seconds, running_seconds):
-        """Take the processor from a program again and again while the block runs."""
+        """Pause a program again and again while the block runs."""
         pid = self.system.pid(name)
 
         def stutter():

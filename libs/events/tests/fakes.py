@@ -1,4 +1,4 @@
-"""What stands in for a broker where a test is about something else."""
+"""A stand-in for a broker in tests about something else."""
 
 
 class FakePublisher:

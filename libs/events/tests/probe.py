@@ -1,4 +1,4 @@
-"""A small service for the tests of handlers: it handles events of loaves and records which."""
+"""A small service for the tests of handlers: it handles events of loaves and records them."""
 
 import os
 import time
