@@ -18,7 +18,7 @@ EVENTS: Mapping[str, str] = {
     "sign_in": "somebody signed in, or failed to",
     "sign_out": "somebody ended one or all of their sessions",
     "password_change": "somebody changed their password, or failed to",
-    "confirmation": "somebody confirmed that it is still they, before a change of how they sign in, or failed to",
+    "confirmation": "somebody confirmed their identity before changing how they sign in, or failed to",
     "second_factor": "a second factor was set up, used or removed, or that failed",
     "access_denied": "a request was refused because of its caller or its origin",
     "throttled": "attempts came too quickly, or there were too many",
