@@ -19,6 +19,7 @@ from gateway.fields import to_number
 from gateway.languages import N_, gettext
 from gateway.logger import ERROR
 from gateway.saved_input import save_input
+from gateway.schemas import PasswordBody, TicketBody
 from gateway.sentences import translated
 from libs.contracts.limits import MAXIMUM_KEY
 from libs.errors import is_unavailable
@@ -161,14 +162,8 @@ ERRORS = {
     "TooManyAttempts": ErrorSpec(429, "Too many tries. Wait a little before you try again."),
 }
 
-API_FIELDS = {
-    "price_cents": "price",
-    "starts_at": "startsAt",
-    "time_zone": "timeZone",
-    "current": "currentPassword",
-    "new": "newPassword",
-}
-"""Services' arguments that have another name in the API."""
+API_FIELDS = {name: field.data_key for body in (TicketBody, PasswordBody) for name, field in body().fields.items()}
+"""The names in the API of what services report errors about."""
 
 STATUSES = {
     400: (N_("That did not work"), N_("The request could not be understood.")),

@@ -50,6 +50,7 @@ class TicketForm(Form):
     """The form of a new ticket, or of `ticket`."""
 
     explained = (400, 409, 429)
+    fields = ORDER
 
     def __init__(self, ticket: dict[str, Any] | None = None) -> None:
         locale = visitor_locale()
