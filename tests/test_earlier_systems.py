@@ -122,6 +122,7 @@ ASSERTED_ELSEWHERE = {
     "test_a_lost_deadline_is_repaired_in_time": "the fixture at_rest compares all copies afterwards",
     "test_card_form_appears_in_a_browser_of_2021": "opening it fails when it does not appear",
     "test_thread_works_as_soon_as_it_is_woken": "waiting for its work fails when it does not come",
+    "test_the_description_allows_answers_in_an_earlier_currency": "validating an answer fails if it does not",
 }
 """Tests without an assertion of their own, and what fails instead."""
 
