@@ -120,7 +120,7 @@ class Operators:
         name = operator_of(token)
         key = self.store.operators.public_key(name) if name else None
         if key is None:
-            raise NotOperator("You are no operator, or no longer.")
+            raise NotOperator("You are not, or no longer, an operator.")
         try:
             operator = verify_operator(token, key)
         except InvalidToken as error:

@@ -56,7 +56,7 @@ def notes(tagged: str, changelog: str) -> str:
         title, _, text = section.partition("\n")
         if re.match(rf"\[?{re.escape(tagged)}(?![\w.])", title) and text.strip():
             return text.strip()
-    sys.exit(f"CHANGELOG.md says nothing of {tagged}")
+    sys.exit(f"CHANGELOG.md has no section for {tagged}")
 
 
 if __name__ == "__main__":

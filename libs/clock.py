@@ -15,5 +15,5 @@ def iso(moment: object) -> str:
     Raises TypeError for anything else, so that it can be the `default` of json.dumps.
     """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise TypeError(f"{type(moment).__name__} is no aware datetime and has no form in JSON")
+        raise TypeError(f"{type(moment).__name__} is not an aware datetime and has no form in JSON")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

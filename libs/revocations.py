@@ -158,7 +158,7 @@ def followed_by(call: Callable[[str, dict[str, Any], float], Any]) -> Revocation
         try:
             return bool(call("is_revoked", about, IS_REVOKED_SECONDS))
         except RemoteError as error:
-            raise ServiceUnavailable("auth does not say whether the session has ended") from error
+            raise ServiceUnavailable("auth does not answer whether the session has ended") from error
 
     return Revocations(ask, ask_about)
 

@@ -337,7 +337,7 @@ class OrdersService(parked_events.ParkedEvents):
         try:
             return self.services.call("payments", "settle_all", {"order_ids": order_ids}, timeout=OUTCOMES_SECONDS)
         except (RemoteError, ServiceUnavailable) as error:
-            log.warning("payments does not say whether %d overdue orders were paid: %s", len(order_ids), error)
+            log.warning("payments does not answer whether %d overdue orders were paid: %s", len(order_ids), error)
             return None
 
     def _up_to_date(self, ticket_id: str, copy: dict[str, Any] | None, version: int | None) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_release_has_the_notes_of_its_version_and_no_other_version_is_released(c
     release.check(release.version())
     with pytest.raises(SystemExit, match="the tag says 9.9.9"):
         release.check("9.9.9")
-    with pytest.raises(SystemExit, match="says nothing of 0.2"):
+    with pytest.raises(SystemExit, match="has no section for 0.2"):
         release.notes("0.2", "## [0.2.0]\n\nText.\n")
 
 

@@ -365,7 +365,7 @@ def _recover(peer: Peer, prefix: str, lost: Mapping[str, Counter[str]]) -> None:
     while not peer.works_again(prefix):
         restarts += 1
         if restarts > MOST_RESTARTS:
-            raise RuntimeError(f"{peer.name} does not work again")
+            raise RuntimeError(f"{peer.name} does not recover")
         lost[peer.name]["restarts_by_hand"] += 1
         peer.begin(f"{prefix}-anew-{lost[peer.name]['restarts_by_hand']}")
 

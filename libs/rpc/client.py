@@ -296,7 +296,7 @@ class Client:
                 self._open_channel(last.connection)
                 last.send_method(spec.Channel.Close, "BsBB", (0, "", 0, 0))
         elif time.monotonic() > self._opened_by:
-            raise TimeoutError("the broker says nothing")
+            raise TimeoutError("the broker does not respond")
         return self._channel
 
     def _blocked(self, reason: str) -> None:
