@@ -163,6 +163,17 @@ def test_a_stack_whose_queues_are_of_another_type_says_what_to_delete(tmp_path, 
         Stack(tmp_path, environ={})._set_up_broker()
 
 
+def test_servers_for_tests_leave_the_ports_of_make_run_to_it(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("dev.stack.__main__.run", started.append)
+    monkeypatch.setattr("sys.argv", ["stack", "--folder", str(tmp_path), "servers"])
+    monkeypatch.setattr(install, "require", lambda **_: None)
+
+    main()
+
+    assert not {*vars(started[0].ports).values()} & {*vars(Ports()).values()}
+
+
 def test_joining_a_stack_that_does_not_run_says_so(tmp_path):
     with pytest.raises(StackError, match="no stack runs"):
         Stack.join(tmp_path)
