@@ -23,6 +23,8 @@ Document = dict[str, Any]
 
 LONGEST_ARGUMENTS = 100_000
 """Characters of the JSON of an action's arguments: enough for a thousand ids of events."""
+LONGEST_COPY = 1000
+"""Characters of a reason or an order's id as kept a second time, beside the arguments."""
 LONGEST_OUTCOME = 200
 MOST_ORDERS = 100
 """For how many orders at most an action is shown in the history; no method takes more."""
@@ -132,18 +134,19 @@ class OperatorStore:
 def _storable_arguments(method: str, arguments: Document) -> Document:
     """Return an action's arguments as they are kept: as JSON, for not everything in them can be stored.
 
-    With them are the reason and the orders that it was about; reading the audit log is about none. Nothing is cut:
-    calls that differ have records that differ.
+    With them are the reason and the orders that it was about; reading the audit log is about none. The arguments are
+    not cut: calls that differ have records that differ.
     """
     kept: Document = {"arguments": json.dumps(arguments, sort_keys=True)}
     if len(kept["arguments"]) > LONGEST_ARGUMENTS:
         raise InvalidArguments(f"The arguments have more than {LONGEST_ARGUMENTS} characters: ask for less at once.")
     if isinstance(several := arguments.get("order_ids"), list):
-        kept["order_id"] = [each for each in several[:MOST_ORDERS] if isinstance(each, str) and is_storable(each)]
+        texts = (each for each in several[:MOST_ORDERS] if isinstance(each, str) and is_storable(each))
+        kept["order_id"] = [each[:LONGEST_COPY] for each in texts]
     for name in ("reason",) if method.startswith("auth.") else ("order_id", "reason"):
         value = arguments.get(name)
         if isinstance(value, str) and is_storable(value):
-            kept[name] = value
+            kept[name] = value[:LONGEST_COPY]
     return kept
 
 

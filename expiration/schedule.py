@@ -68,8 +68,8 @@ class JsonJob(Job):
         rq would call the function that it names, and rq-scheduler a class that its `meta` names.
         """
         super().restore({field: raw_data[field] for field in FIELDS & raw_data.keys()})
-        texts = all(isinstance(each, str | None) for each in self.args)
-        if self.func_name != FUNCTION or not texts or not self.meta.keys() <= {tracing.HEADER}:
+        has_texts = all(isinstance(each, str | None) for each in self.args) and not self.kwargs
+        if self.func_name != FUNCTION or not has_texts or not self.meta.keys() <= {tracing.HEADER}:
             raise ValueError("not one of our jobs")
 
     def _fetch_status(self) -> JobStatus:

@@ -28,6 +28,8 @@ ETAG = re.compile(r'"([0-9]{1,10})"')
 class JsonAnswers(DefaultJSONProvider):
     """Flask's JSON provider, except that `libs.wire` writes responses; the members of an object keep their order."""
 
+    sort_keys = False  # the newest of the saved input comes last
+
     def response(self, *arguments: Any, **members: Any) -> Response:
         """Return a response with a value, as Flask's `jsonify` takes it."""
         value = self._prepare_response_obj(arguments, members)

@@ -3,12 +3,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auth.operator_store import OperatorStore
-from libs import context
+from auth.operator_store import LONGEST_ARGUMENTS, OperatorStore
+from libs import context, wire
 from libs.rpc.arguments import InvalidArguments
 from libs.tokens import Claims
 
 KEY = "operator:olga=AAAA"
+LARGEST_MESSAGE = 16 * 1024**2
+"""Bytes that RabbitMQ 4 accepts by default, `max_message_size`."""
 
 
 @pytest.fixture
@@ -105,6 +107,14 @@ def test_what_is_too_long_to_be_recorded_does_not_begin(operators):
     with pytest.raises(InvalidArguments, match="more than 100000 characters"):
         operators.begin(call("a2"), "orders.replay_parked", {"ids": [long] * 100})
     assert [action["id"] for action in operators.history({}, None, 10)] == ["a1"]
+
+
+def test_a_hundred_actions_with_the_longest_arguments_fit_into_one_reply(operators):
+    longest = "x" * (LONGEST_ARGUMENTS - 100)
+    operators.begin(call("a1"), "orders.cancel_by_operator", {"order_id": "o1", "reason": longest})
+    operators.begin(call("a2"), "orders.replay_parked", {"order_ids": [longest]})
+
+    assert all(100 * len(wire.encode(action, str)) < LARGEST_MESSAGE for action in operators.history({}, None, 10))
 
 
 def test_actions_are_shown_newest_first_and_by_operator(operators):

@@ -167,6 +167,7 @@ def test_a_job_that_cannot_be_read_holds_up_no_other_and_is_made_again(service, 
 INTRUSIONS = {
     "a function": {"data": '["intruder.run", null, ["o1", null], {}]'},
     "an operator of MongoDB's": {"data": '["expiration.jobs.complete", null, [{"$gt": ""}, null], {}]'},
+    "an operator by name": {"data": '["expiration.jobs.complete", null, [], {"order_id": {"$gt": ""}}]'},
     "a callback": {"success_callback_name": "intruder.run"},
     "a callback of failures": {"failure_callback_name": "intruder.run", "data": '["nothing", null, [], {}]'},
     "a callback of an abandoned job": {"failure_callback_name": "intruder.run", "status": "started"},
@@ -195,7 +196,7 @@ def test_whoever_writes_to_redis_has_nothing_done_but_that_deadlines_fire(
 ):
     """One job, written with a stolen password, ran any program as the worker, which has all its passwords."""
     ran = []
-    monkeypatch.setattr(jobs, "complete", lambda *arguments: ran.append(arguments))
+    monkeypatch.setattr(jobs, "complete", lambda *arguments, **named: ran.append((*arguments, *named.values())))
     connection, worker = schedule.scheduler.connection, a_worker(schedule)
     worker._install_signal_handlers = lambda: None  # this process has its own
     create(service, an_order(expires_in=-SOON))

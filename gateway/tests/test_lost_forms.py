@@ -214,6 +214,18 @@ def test_text_that_fits_into_the_cookie_before_signing_in_alone_does_not_prevent
     assert ana.get("/selling").status_code == 200
 
 
+def test_of_several_long_forms_the_newest_is_kept_when_signing_in(ana, ticket):
+    edit = f"/tickets/{ticket['id']}/edit"  # its address comes after the other's in the alphabet
+    title = "".join(map(chr, Random(1).choices(range(0x4E00, 0x9000), k=460)))  # hardly compressed
+    ana.delete_cookie(COOKIE)
+    for path, text in ((edit, title), ("/sell", title[::-1])):
+        refused = ana.post(path, data=TYPED | {"title": text, "csrf_token": "old"})
+
+    sign_in(ana, refused.headers["Location"])
+
+    assert title[::-1] in ana.get("/sell").text
+
+
 def test_text_of_the_longest_kind_fits_into_the_cookie(ana):
     longest = "".join(map(chr, range(0x4E00, 0x4E00 + 1800, 9)))
     typed = TYPED | {"title": longest, "venue": longest[::-1]}
