@@ -87,6 +87,7 @@ FIXED = (
     N_("Try again in a minute."),
     # payments
     N_("The signature is not valid."),
+    N_("This webhook is dated more than five minutes before or after now."),
     N_("This event is of Stripe's other mode, live or test."),
     N_("This is not an event of Stripe's."),
     N_("Ask your bank, or try another card."),

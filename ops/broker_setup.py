@@ -73,20 +73,23 @@ def declare(connection: Connection) -> None:
     """Declare everything; if a declaration is refused, declare the rest before raising.
 
     The broker refuses a declaration if a part has replaced the queue or exchange by one with other properties. Raises
-    OtherQueueType at the first queue of another type.
+    OtherQueueType if that is the type of a queue.
     """
-    refused, channel = None, connection.channel()
+    refusals, channel = [], connection.channel()
     for declaration in declarations():
         try:
             declaration(channel)
         except ChannelError as error:
-            if "'x-queue-type'" in str(error):
-                raise OtherQueueType("RabbitMQ has queues of another QUEUE_TYPE (docs/settings.md)") from error
-            log_failure(log, error, "the broker refused a declaration")
-            refused, channel = error, connection.channel()
+            refusals.append(error)
+            channel = connection.channel()
     channel.close()
-    if refused is not None:
-        raise refused
+    for error in refusals:
+        if "'x-queue-type'" in str(error):
+            raise OtherQueueType(f"RabbitMQ has queues of another QUEUE_TYPE (docs/settings.md): {error}") from error
+    for error in refusals:
+        log_failure(log, error, "the broker refused a declaration")
+    if refusals:
+        raise refusals[-1]
 
 
 def delete_retired(connection: Connection) -> None:

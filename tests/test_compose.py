@@ -179,14 +179,24 @@ def write_users_of_redis(folder, given):
 
 
 @pytest.mark.parametrize("password", ["a%2Fb", "a b", "a#b", ""])
-def test_password_that_redis_would_read_differently_is_refused_with_the_characters_it_may_have(tmp_path, password):
+def test_password_that_redis_would_read_differently_is_refused(tmp_path, password):
     given = {f"{name.upper()}_REDIS_URL": f"redis://{name}:secret@redis:6379/" for name in redis_users.RULES}
 
     said = write_users_of_redis(
         tmp_path, {**given, "REDISCLI_AUTH": "secret", "WORKER_REDIS_URL": f"redis://worker:{password}@redis:6379/"}
     )
 
-    assert said == "a password of Redis's is not of letters, digits and -._~\n"
+    assert said == "a password in a Redis address has a character that Redis and its programs read differently\n"
+
+
+def test_passwords_that_redis_reads_as_its_programs_do_are_taken(tmp_path):
+    """One made by `openssl rand -base64` may have a plus, and ends in equals signs."""
+    given = {f"{name.upper()}_REDIS_URL": f"redis://{name}:a+Zm9v$!*,;:==@redis:6379/" for name in redis_users.RULES}
+
+    said = write_users_of_redis(tmp_path, {**given, "REDISCLI_AUTH": "a/b%2F=="})
+
+    assert said == ""
+    assert "user worker on >a+Zm9v$!*,;:== ~rq:*" in (tmp_path / "users.acl").read_text()
 
 
 def test_users_of_redis_have_the_rights_that_they_have_in_the_local_stack(tmp_path):
@@ -302,6 +312,7 @@ def test_backup_of_containers_is_their_users_own(tmp_path):
 
 
 def test_restored_containers_begin_with_an_empty_broker_and_redis(tmp_path):
+    (tmp_path / "one").mkdir()
     stop, restore, *emptied = compose(tmp_path, "restore", f"BACKUP={tmp_path}/one", "REPLACE=1")
 
     assert stop == "compose stop" and restore.endswith("restore python -m ops.restore /backup --replace")
@@ -313,6 +324,7 @@ def test_restored_containers_begin_with_an_empty_broker_and_redis(tmp_path):
 
 
 def test_who_is_refused_a_restore_reads_that_the_system_is_stopped(tmp_path):
+    (tmp_path / "one").mkdir()
     docker = tmp_path / "docker"
     docker.write_text('#!/bin/sh\ncase "$*" in *ops.restore*) exit 1;; esac\n')
     docker.chmod(0o700)
@@ -322,3 +334,19 @@ def test_who_is_refused_a_restore_reads_that_the_system_is_stopped(tmp_path):
     done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
 
     assert done.returncode and "the system is stopped: make up starts it" in done.stdout
+
+
+@pytest.mark.parametrize("backup", ["", "nowhere"])
+def test_a_backup_that_is_not_there_stops_nothing(tmp_path, backup):
+    with pytest.raises(subprocess.CalledProcessError):
+        compose(tmp_path, "restore", f"BACKUP={backup}")
+
+    assert not (tmp_path / "asked").exists() or "stop" not in (tmp_path / "asked").read_text()
+
+
+def test_a_backup_goes_into_the_home_folder_though_the_shell_left_the_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    (asked,) = compose(tmp_path, "backup", "BACKUPS=~/backups")
+
+    assert f" {tmp_path}/backups:/backups " in asked

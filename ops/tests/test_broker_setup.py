@@ -15,7 +15,7 @@ from libs.contracts.events import CATALOGUE
 from libs.contracts.parts import BROKER_USERS, SERVICES
 from libs.events import topology
 from ops import broker_setup
-from ops.broker_setup import OVERLAP_SECONDS, as_administrator, declare, keep_set_up, set_up
+from ops.broker_setup import OVERLAP_SECONDS, OtherQueueType, as_administrator, declare, keep_set_up, set_up
 from ops.broker_users import grant
 
 
@@ -119,6 +119,23 @@ def test_what_a_part_replaced_keeps_nothing_else_from_being_declared_again(broke
             declare(connection)
 
     assert ("orders.events", "payments.OrderUpdated", "OrderUpdated") in bindings(servers, url)
+
+
+def test_a_queue_of_another_type_is_named_and_keeps_no_other_from_being_declared_again(own_broker):
+    settings, url = own_broker
+    next(set_up(*settings))
+    with Connection(url) as connection:
+        channel = connection.channel()
+        for queue in ("orders.TicketCreated", "payments.OrderUpdated"):
+            channel.queue_delete(queue)
+        channel.queue_declare(
+            "orders.TicketCreated", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+        )
+
+        with pytest.raises(OtherQueueType, match=r"QUEUE_TYPE .*'orders\.TicketCreated'"):
+            declare(connection)
+
+        assert connection.channel().queue_declare("payments.OrderUpdated", passive=True).queue
 
 
 @contextmanager

@@ -7,7 +7,7 @@ user scheduler on >$(password "$SCHEDULER_REDIS_URL") ~rq:* +@connection +@trans
 user worker on >$(password "$WORKER_REDIS_URL") ~rq:* &rq:* +@connection +@transaction +@keyspace +@read +@write +@pubsub -@dangerous +info
 user monitor on >$(password "$MONITOR_REDIS_URL") +info +client|setname
 END
-grep -Evq '^user [a-z]+ (off|on >[A-Za-z0-9._~-]+) [~+&]' /tmp/users.acl && echo "a password of Redis's is not of letters, digits and -._~" >&2 && exit 1
+grep -Evq '^user (default off|ticketing on >[^[:space:]]+|[a-z]+ on >[A-Za-z0-9._~!$&()*+,;=:-]+) [~+&]' /tmp/users.acl && echo "a password in a Redis address has a character that Redis and its programs read differently" >&2 && exit 1
 cat > /tmp/redis.conf <<END
 aclfile /tmp/users.acl
 dir /data
