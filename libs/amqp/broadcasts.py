@@ -65,7 +65,8 @@ class BroadcastListener:
                 self._listen(stopping)
             except Exception as error:  # noqa: BLE001 - this thread must not end
                 failures = 0 if time.monotonic() - began > max(PAUSES) else failures + 1
-                log_failure(log, error, "not listening to %s", self._name)
+                if not stopping.is_set():
+                    log_failure(log, error, "not listening to %s", self._name)
             stopping.wait(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _listen(self, stopping: threading.Event) -> None:
