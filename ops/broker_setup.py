@@ -83,11 +83,11 @@ def declare(connection: Connection) -> None:
             refusals.append(error)
             channel = connection.channel()
     channel.close()
-    for error in refusals:
-        if "'x-queue-type'" in str(error):
-            raise OtherQueueType(f"RabbitMQ has queues of another QUEUE_TYPE (docs/settings.md): {error}") from error
-    for error in refusals:
-        log_failure(log, error, "the broker refused a declaration")
+    for each in refusals:
+        if "'x-queue-type'" in str(each):
+            raise OtherQueueType(f"RabbitMQ has queues of another QUEUE_TYPE (docs/settings.md): {each}") from each
+    for each in refusals:
+        log_failure(log, each, "the broker refused a declaration")
     if refusals:
         raise refusals[-1]
 
