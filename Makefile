@@ -68,7 +68,7 @@ backup: ## Back up all databases while the site runs, into BACKUPS=backups (CONT
 	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$$(realpath "$(BACKUPS)"):/backups" backup
 
 restore: ## Restore BACKUP=backups/… while nothing runs (REPLACE=1, CONTAINERS=1)
-	@test -d "$(BACKUP)" || { echo "name the folder of a backup: BACKUP=backups/…"; exit 1; }
+	@test -d "$(BACKUP)" || { echo "BACKUP names no folder: take one of backups/"; exit 1; }
 	@$(COMPOSE) stop
 	@$(COMPOSE) run --rm --user "$$(id -u):$$(id -g)" --volume "$$(realpath "$(BACKUP)"):/backup:ro" restore python -m ops.restore /backup $(if $(REPLACE),--replace) \
 		|| { echo "the system is stopped: make up starts it"; exit 1; }
