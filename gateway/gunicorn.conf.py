@@ -102,8 +102,9 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Set up the log again, with locks that gevent has patched."""
+    """Set up the log again, with locks that gevent has patched; spare garbage collections what was imported."""
     logs.set_up()
+    gc.freeze()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

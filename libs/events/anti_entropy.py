@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -286,7 +285,7 @@ class AntiEntropyProvider(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> "Comparison":
         """Return the comparison for this worker."""
-        return Comparison(self.anti_entropy, partial(self.source, worker_ctx.service))
+        return Comparison(self.anti_entropy, lambda: self.source(worker_ctx.service))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,11 @@
+import gc
+import weakref
+
 import eventlet
 from eventlet.hubs import get_default_hub
 from eventlet.hubs.timer import Timer
+from nameko.extensions import DependencyProvider
+from nameko.testing.services import dummy
 from prometheus_client import REGISTRY
 
 from libs.amqp import container  # which changes the hub
@@ -39,3 +44,29 @@ def test_metrics_show_that_all_slow_workers_for_calls_are_busy_while_those_for_e
     pools = ("slow SlowCall", "slow SlowEvent")
     assert [(shown("workers_busy", pool), shown("workers", pool)) for pool in pools] == [(2, 2), (0, 2)]
     calls.waitall()
+
+
+def test_worker_leaves_nothing_to_the_garbage_collector():
+    class ContextProvider(DependencyProvider):
+        def get_dependency(self, worker_ctx):
+            return worker_ctx
+
+    class Service:
+        name = "service"
+        context = ContextProvider()
+
+        @dummy
+        def work(self):
+            served.append(weakref.ref(self))
+
+    served = []
+    running = container.Container(Service, {"LOGGING": {}})
+    (entrypoint,) = running.entrypoints
+    gc.disable()
+    try:
+        running.spawn_worker(entrypoint, (), {})
+        while running._worker_threads:
+            eventlet.sleep(0.001)
+        assert [each() for each in served] == [None]
+    finally:
+        gc.enable()
