@@ -51,8 +51,11 @@ class CookieSessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
         """Return the session in the cookie, an empty one without a valid cookie."""
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        if not cookie:
+            return self.session_class()
         try:
-            return self.session_class(self._serializer.loads(request.cookies.get(self.get_cookie_name(app), "")))
+            return self.session_class(self._serializer.loads(cookie))
         except BadSignature:
             return self.session_class()
 

@@ -19,6 +19,7 @@ from gateway.services import call_as_user, call_public
 from libs.rpc import RemoteError, ServiceUnavailable
 
 PAGE_ORDERS = 20
+QUERY = PageQuery(only=["after"])
 TEST_CARDS = (
     ("tok_visa", N_("Visa ending in 4242: succeeds")),
     ("tok_mastercard", N_("Mastercard ending in 4444: succeeds")),
@@ -37,7 +38,7 @@ bp = Blueprint("orders", __name__)
 @login_required
 def mine() -> Any:
     """List the user's orders, newest first: those bought or reserved, or with `?cancelled` the cancelled ones."""
-    query, cancelled = read_query(PageQuery(only=["after"]), is_form=True), "cancelled" in request.args
+    query, cancelled = read_query(QUERY, is_form=True), "cancelled" in request.args
     page = call_as_user("orders.list", limit=PAGE_ORDERS, cancelled=cancelled, **query)
     holds.note(*page["orders"])
     return render_template("orders/mine.html", page=page, cancelled=cancelled)

@@ -23,6 +23,7 @@ from gateway.sessions import viewer
 from libs.rpc import RemoteError
 
 PAGE_TICKETS, PAGE_MINE = 24, 12
+SEEN, MINE = OrderBody(only=["version"]), MineQuery(only=["after", "status"])
 SENT_BEFORE = N_("This form was sent before with something else, which is on sale. Send it again to list this one too.")
 bp = Blueprint("tickets", __name__)
 
@@ -59,7 +60,7 @@ def show(ticket_id: str) -> Any:
 @login_required
 def buy(ticket_id: str) -> Any:
     """Reserve the ticket and redirect to the payment page; a second click leads to the same order."""
-    seen = OrderBody(only=["version"]).load({"version": request.form.get("version", type=int)})
+    seen = SEEN.load({"version": request.form.get("version", type=int)})
     try:
         order = reserve(ids.ticket(ticket_id), seen["version"], _form_key())
     except RemoteError as error:
@@ -120,7 +121,7 @@ def withdraw(ticket_id: str) -> Any:
 @login_required
 def mine() -> Any:
     """List the user's own tickets, and the amount owed for those sold."""
-    query = read_query(MineQuery(only=["after", "status"]), is_form=True)
+    query = read_query(MINE, is_form=True)
     page = call_as_user("tickets.list_mine", limit=PAGE_MINE, **query)
     return render_template("tickets/mine.html", page=page, sales=call_as_user("tickets.sales"), shown=query["status"])
 

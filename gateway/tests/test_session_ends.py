@@ -1,7 +1,9 @@
-"""When a session ends by itself, and what stays readable in its tabs."""
+"""When a session ends by itself, what stays readable in its tabs, and requests without one."""
 
+import gc
 import re
 import time
+import weakref
 
 import pytest
 from playwright.sync_api import expect
@@ -133,3 +135,14 @@ def test_scripts_keep_nothing_in_the_browser():
     assert scripts
     for script in scripts:
         assert not re.search(r"localStorage|sessionStorage|indexedDB", script.read_text()), script
+
+
+def test_request_without_a_session_leaves_nothing_to_the_garbage_collector(app):
+    gc.disable()
+    try:
+        with app.test_request_context("/tickets") as context:
+            handled = weakref.ref(context.request)
+        del context
+        assert handled() is None
+    finally:
+        gc.enable()
