@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from dev.bench import sizes
+from dev.bench.quiet import Patience
 
 ROUNDS = 1 if sizes.IS_QUICK else 3
 LONGEST_REASON = 500
@@ -75,8 +77,10 @@ def _is_meant(row: Row, name: str) -> bool:
 def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) -> dict[str, list[Measured]]:
     """Measure these rows of the suite, A B C A B C …; return the results of each by its name.
 
-    A row that fails is reported and has no results, and the others go on.
+    A row that fails is reported and has no results, and the others go on. What others disturb is measured again for as
+    long as sizes.PATIENCE_SECONDS allow.
     """
+    patience = Patience(sizes.PATIENCE_SECONDS)
     results: dict[str, list[Measured]] = {row.name: [] for row in rows}
     with suite.opened(rows) as subject:
         for number in range(max(row.rounds for row in rows)):
@@ -85,7 +89,7 @@ def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) ->
                     continue
                 report(f"{row.name} {number + 1}/{row.rounds}")
                 try:
-                    results[row.name].append(row.measure(subject))
+                    results[row.name].append(patience.measured(partial(row.measure, subject)))
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the row's
                     del results[row.name]
                     report(f"{row.name} FAILED: {type(error).__name__}: {str(error)[:LONGEST_REASON]}")
