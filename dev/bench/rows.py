@@ -77,10 +77,10 @@ def _is_meant(row: Row, name: str) -> bool:
 def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) -> dict[str, list[Measured]]:
     """Measure these rows of the suite, A B C A B C …; return the results of each by its name.
 
-    A row that fails is reported and has no results, and the others go on. What others disturb is measured again for as
-    long as sizes.PATIENCE_SECONDS allow.
+    A row that fails is reported and has no results, and the others go on. What others disturb is measured again for
+    sizes.PATIENCE_SECONDS for each row.
     """
-    patience = Patience(sizes.PATIENCE_SECONDS)
+    patience = Patience(sizes.PATIENCE_SECONDS * len(rows))
     results: dict[str, list[Measured]] = {row.name: [] for row in rows}
     with suite.opened(rows) as subject:
         for number in range(max(row.rounds for row in rows)):

@@ -14,8 +14,8 @@ READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
 IDLE_SECONDS = 2.0 if IS_QUICK else 10.0
 """For rows that measure a system at rest: comparisons of copies come every ten seconds."""
-PATIENCE_SECONDS = _of(60, 0)
-"""How long each suite may wait for the machine to be quiet, and measure again what others have disturbed."""
+PATIENCE_SECONDS = _of(8, 0)
+"""How long, for each of its rows, a suite may wait for a quiet machine and measure again what others disturbed."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
 RESERVATIONS = _of(800, 40)
