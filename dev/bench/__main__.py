@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from dev.bench import events, figures, growth, library, report, rest, rush, scaling, site, sizes, tracing
+from dev.bench.quiet import Patience
 from dev.bench.rows import ROUNDS, Row, Suite, UnknownRow, chosen, in_turn
 from libs.processes import allow_open_files
 
@@ -65,8 +66,8 @@ def write_pages() -> None:
 
 def measure(suite: Suite, rows: list[Row]) -> dict[str, dict[str, Any]]:
     """Measure rows of a suite; print and return the results by their names."""
-    began = time.monotonic()
-    results = {name: figures.summarize(runs) for name, runs in in_turn(suite, rows, step).items()}
+    began, patience = time.monotonic(), Patience(sizes.PATIENCE_SECONDS * len(rows))
+    results = {name: figures.summarize(runs) for name, runs in in_turn(suite, rows, step, patience).items()}
     for row in rows:
         if row.name in results:
             say(report.line(row, results[row.name]["figures"]))

@@ -74,13 +74,14 @@ def _is_meant(row: Row, name: str) -> bool:
     return row.name == name or row.name.startswith(f"{name}-")
 
 
-def in_turn(suite: Suite, rows: Sequence[Row], report: Callable[[str], None]) -> dict[str, list[Measured]]:
+def in_turn(
+    suite: Suite, rows: Sequence[Row], report: Callable[[str], None], patience: Patience
+) -> dict[str, list[Measured]]:
     """Measure these rows of the suite, A B C A B C …; return the results of each by its name.
 
-    A row that fails is reported and has no results, and the others go on. What others disturb is measured again for
-    sizes.PATIENCE_SECONDS for each row.
+    A row that fails is reported and has no results, and the others go on. What others disturb is measured again while
+    `patience` lasts.
     """
-    patience = Patience(sizes.PATIENCE_SECONDS * len(rows))
     results: dict[str, list[Measured]] = {row.name: [] for row in rows}
     with suite.opened(rows) as subject:
         for number in range(max(row.rounds for row in rows)):

@@ -6,6 +6,7 @@ import pytest
 
 from dev.bench import report
 from dev.bench.figures import Figure, became_slower, misses, summarize
+from dev.bench.quiet import Patience
 from dev.bench.rows import Measured, Row, Suite, UnknownRow, chosen, in_turn
 
 
@@ -38,7 +39,7 @@ def test_rows_are_measured_in_turn():
     taken = []
     suite = Suite("A title", "", ROWS, lambda rows: nullcontext(taken))
 
-    results = in_turn(suite, [ROWS[0], ROWS[3], ROWS[1]], lambda step: None)
+    results = in_turn(suite, [ROWS[0], ROWS[3], ROWS[1]], lambda step: None, Patience(0))
 
     assert taken == ["list-20", "losses", "list-50", "list-20", "list-50", "list-20", "list-50"]
     assert [each.figures["cpu_ms"] for each in results["list-50"]] == [3, 5, 7]
@@ -51,7 +52,7 @@ def test_a_row_that_fails_is_reported_and_the_others_go_on():
     said = []
     suite = Suite("A title", "", ROWS, lambda rows: nullcontext([]))
 
-    results = in_turn(suite, [Row("broken", "", fail), ROWS[0]], said.append)
+    results = in_turn(suite, [Row("broken", "", fail), ROWS[0]], said.append, Patience(0))
 
     assert results.keys() == {"list-20"}
     assert len(results["list-20"]) == 3
