@@ -9,11 +9,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SLICES, ROUNDS_OF_HASH = 20, 3000
+SLICES, HASH_ITERATIONS = 20, 3000
 """A probe: so often on each of two processors at once, some two milliseconds of hashing."""
 LOOKS, PAUSE_SECONDS = 3, 0.3
 SLOWER = 1.2
-"""How many times as long as the quickest so far a probe may take; beside others it takes 1.35 to 1.7 times as long."""
+"""How many times as long as the quickest so far a probe may take; beside others it takes 1.3 to 1.9 times as long."""
 
 
 def probe() -> float:
@@ -28,7 +28,7 @@ def _hash(_processor: int) -> float:
 
 def _slice() -> float:
     began = time.perf_counter()
-    hashlib.pbkdf2_hmac("sha512", b"password", b"salt", ROUNDS_OF_HASH)  # releases the interpreter's lock
+    hashlib.pbkdf2_hmac("sha512", b"password", b"salt", HASH_ITERATIONS)  # releases the interpreter's lock
     return time.perf_counter() - began
 
 
