@@ -1,10 +1,11 @@
 """The Flask application factory."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from flask import Flask
+from flask.templating import Environment
 
 from gateway import (
     announcement,
@@ -35,8 +36,21 @@ from libs.revocations import Revocations, followed_by
 from libs.rpc import Client
 
 
+class Templates(Environment):
+    """Flask's templates, with their globals copied into one dict: each rendering copies all of them, a map slowly.
+
+    All globals are there before the first template is loaded.
+    """
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return the globals of a template, with those that are its own."""
+        return {**self.globals, **(d or {})}
+
+
 class Gateway(Flask):
     """Flask, without checking in each request whether a function is a coroutine: none is."""
+
+    jinja_environment = Templates
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function."""
