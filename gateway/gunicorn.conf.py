@@ -57,6 +57,7 @@ keepalive = 5  # of browsers; see gateway/worker.py for that of proxies
 graceful_timeout = 25  # a payment may take 15 s, and 5 s more for its outcome
 forwarder_headers = ""  # no proxy sets SCRIPT_NAME or PATH_INFO for us
 secure_scheme_headers: dict[str, str] = {}  # GATEWAY_PROXIES decides whether a proxy is trusted (gateway/proxies.py)
+forwarded_allow_ips = "*"  # of nobody, since there are no such headers: gunicorn would parse each client's address
 limit_request_line = 8190  # as long as gunicorn allows: a search in any script, each letter up to twelve characters
 logger_class = "gateway.logger.Logger"
 accesslog = "-"  # gateway.logger chooses what is logged of it
