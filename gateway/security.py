@@ -79,8 +79,8 @@ def content_security_policy(settings: Settings) -> str:
 
 def check_encoding() -> None:
     """Refuse a compressed body: nothing here decompresses it."""
-    codings = f"{request.headers.get('Content-Encoding', '')},{request.headers.get('Transfer-Encoding', '')}"
-    if {coding.strip().lower() for coding in codings.split(",")} - {"", "identity", "chunked"}:
+    codings = ",".join(filter(None, map(request.environ.get, public.CODINGS)))
+    if codings and {coding.strip().lower() for coding in codings.split(",")} - {"", "identity", "chunked"}:
         raise GatewayError("CompressedBody")
 
 
@@ -201,12 +201,13 @@ def safe_path(target: str | None) -> str | None:
 
 
 def _limit_caching(response: Response) -> None:
-    if response.cache_control.public and response.status_code < 400:
+    if response.headers.get("Cache-Control", "").startswith("public") and response.status_code < 400:
         return
-    response.vary.add("Cookie")
     if response.mimetype == "text/html":
-        response.vary.add("Accept-Language")
-        response.content_language.add(language())
+        response.vary.update(("Cookie", "Accept-Language"))
+        response.headers["Content-Language"] = language()
+    else:
+        response.vary.add("Cookie")
     if response.status_code < 400 and (headers := public.caching_headers()):
         response.headers.update(headers)
         return

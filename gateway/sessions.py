@@ -1,6 +1,7 @@
 """Sessions: flask-login over Flask's signed cookie, which holds auth's token, a CSRF token, flashed messages, input
 typed before signing in again and the trace context of a reservation that is traced."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ class CookieSessions(SecureCookieSessionInterface):
     own date: the token and its last use (`load_viewer`), and whatever auth has sealed.
     """
 
+    digest_method = staticmethod(hashlib.sha1)
+    """The one that Flask uses, but without its wrapper, for which `hmac` would compute in Python."""
+
     def __init__(self, app: Flask) -> None:
         serializer = super().get_signing_serializer(app)
         assert serializer is not None, "there is a secret key"
@@ -64,10 +68,10 @@ class CookieSessions(SecureCookieSessionInterface):
         return self._serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Keep the session in its cookie, with as much of the typed input as fits, the newest first."""
-        if response.cache_control.public:
+        """Keep a changed session in its cookie, with as much of the typed input as fits, the newest first."""
+        if not session.modified or response.cache_control.public:
             return
-        if "typed" in session and session.modified:
+        if "typed" in session:
             self._make_room(session)
         super().save_session(app, session, response)
 
@@ -77,6 +81,13 @@ class CookieSessions(SecureCookieSessionInterface):
             del typed[next(iter(typed))]
         if not typed:
             del session["typed"]
+
+
+class Logins(LoginManager):
+    """flask-login without its session protection: binding a session to the User-Agent adds nothing to the token."""
+
+    def _session_protection_failed(self) -> bool:
+        return False  # with protection switched off, flask-login hashes the User-Agent all the same
 
 
 class Viewer(UserMixin):
@@ -107,9 +118,8 @@ def register(app: Flask, settings: Settings, revocations: Revocations, uses: Ses
     app.extensions["verifier"] = settings.verifier
     app.extensions["revocations"] = revocations
     app.extensions["session_uses"] = uses
-    logins = LoginManager()
+    logins = Logins()
     logins.init_app(app, add_context_processor=False)
-    logins.session_protection = None  # binding to the User-Agent adds nothing to the token
     logins.request_loader(load_viewer)
     logins.unauthorized_handler(unauthenticated)
     app.add_template_global(viewer)

@@ -20,6 +20,14 @@ def routes(app, changing):
                 yield method, re.sub("<[a-z]+_id>", UNKNOWN, rule.rule).replace("<version>/<path:name>", "v/style.css")
 
 
+def test_no_cache_gives_one_visitor_what_it_keeps_of_another(app, ana, client):
+    for visitor in (ana, client):
+        for path in [path for method, path in routes(app, changing=False) if method == "GET"]:
+            answer = visitor.get(path).headers
+            kept = answer["Cache-Control"]
+            assert kept.startswith("public") or (kept in ("no-store", "no-cache") and "Cookie" in answer["Vary"]), path
+
+
 def test_every_form_without_its_token_is_refused(app, ana, services):
     forms = [path for method, path in routes(app, changing=True) if not path.startswith("/api/")]
     calls = len(services.calls)
