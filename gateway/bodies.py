@@ -76,9 +76,7 @@ def read_version() -> int | None:
 def parse(raw: bytes) -> Any:
     """Return the JSON value in `raw`, with exact decimals; raise GatewayError, also for NaN and repeated names."""
     try:
-        return json.loads(
-            raw.decode() or "{}", parse_float=_decimal, parse_constant=_reject_constant, object_pairs_hook=_unique_names
-        )
+        return DECODER.decode(raw.decode() or "{}")
     except UnicodeDecodeError as error:
         raise GatewayError("NotUtf8") from error
     except json.JSONDecodeError as error:
@@ -104,3 +102,6 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reject_constant(_name: str) -> NoReturn:
     raise GatewayError("NotANumber")
+
+
+DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=_reject_constant, object_pairs_hook=_unique_names)

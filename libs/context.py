@@ -5,8 +5,8 @@ begins (a browser's request, a job, a timer) and is in every RPC header, event a
 client is the network address of whoever began the work, as reported by the calling program: only for the log.
 """
 
+import secrets
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -47,7 +47,7 @@ def work(correlation_id: str | None = None, deadline: float | None = None, clien
     An id that is not a text, or too long, is replaced. `client`: see `set_client`.
     """
     is_ours = isinstance(correlation_id, str) and 0 < len(correlation_id) <= LONGEST_ID
-    ident = correlation_id if is_ours and correlation_id else uuid.uuid4().hex
+    ident = correlation_id if is_ours and correlation_id else secrets.token_hex(16)
     id_token, deadline_token, client_token = _correlation_id.set(ident), _deadline.set(deadline), _client.set("")
     set_client(client)
     try:
