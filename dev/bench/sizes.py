@@ -12,8 +12,9 @@ def _of(full: int, quick: int) -> int:
 WARM_UP_SECONDS = 0.2 if IS_QUICK else 1.0
 READ_SECONDS = 0.5 if IS_QUICK else 2.0
 REST_SECONDS = 2.0 if IS_QUICK else 6.0
-IDLE_SECONDS = 2.0 if IS_QUICK else 10.0
-"""For rows that measure a system at rest: comparisons of copies come every ten seconds."""
+IDLE_SECONDS = 2.0 if IS_QUICK else 30.0
+"""For rows that measure a system at rest: each of its timers has run by then, the rarest, which declare the topology
+again, once (BROKER_VERIFY_SECONDS)."""
 PATIENCE_SECONDS = _of(8, 0)
 """How long, for each of its rows, a suite may wait for a quiet machine and measure again what others disturbed."""
 REGISTERED = _of(48, 8)
