@@ -37,7 +37,7 @@ from libs.rpc import Client
 
 
 class Templates(Environment):
-    """Flask's templates, with their globals copied into one dict: each rendering copies all of them, a map slowly.
+    """Flask's templates, with their globals in one dict: each rendering copies them all, slowly from a ChainMap.
 
     All globals are there before the first template is loaded.
     """

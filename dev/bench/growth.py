@@ -1,4 +1,4 @@
-"""The costs with much and with little data stored: two whole systems, measured at once, so that both are disturbed."""
+"""The costs with much and with little data stored: two whole systems, measured at once, so that noise slows both."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
