@@ -14,7 +14,7 @@ from dev.bench import system
 from dev.bench.bulk_data import PARTS
 from dev.bench.growth import sold_after_lapses
 from dev.bench.load import Stream, asking, request
-from dev.testing import commands_on
+from dev.testing import commands_on, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +55,12 @@ def buy_and_lapse(site):
     site.meter.settle()
 
 
+def compared_until(site):
+    """Return up to when, in seconds since 1970, all comparisons have compared what changed."""
+    stored = [each for part in PARTS for each in site.mongo[part].comparisons.find()]
+    return min((each.get("position") or [0])[0] for each in stored)
+
+
 def reads(noted):
     """Yield how much each query read, index keys or documents: (number, collection, command, its fields, its plan)."""
     for each in noted:
@@ -68,6 +74,8 @@ def test_nothing_reads_more_beside_many_finished_orders():
     with system.opened([]) as site:
         user, sale = sold_after_lapses(site)
         sale.copy(FINISHED // sale.orders, USERS)
+        copied_at = time.time()  # the copies have one `changed_at`, so that a comparison reads all of them at once
+        wait_for(lambda: compared_until(site) > copied_at, 60, "the copies to be compared")
         site.meter.settle()
         with ExitStack() as profiled:
             noted = {part: profiled.enter_context(commands_on(site.mongo[part])) for part in (*PARTS, "auth")}
