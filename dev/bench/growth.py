@@ -69,7 +69,7 @@ def resting(two: Two) -> Measured:
 def opened(rows: Sequence[Row]) -> Iterator[Two]:
     """Run both systems, one with little in its databases, one with much."""
     with ExitStack() as stacks, ThreadPoolExecutor() as pool:
-        little, much = (stacks.enter_context(one_site(rows)) for _ in range(2))
+        little, much = pool.map(stacks.enter_context, [one_site(rows) for _ in range(2)])
         users = list(pool.map(filled, (little, much), (LITTLE, sizes.FINISHED), (0, sizes.TICKETS)))
         in_threads([little.rest, much.rest], 2)
         yield Two(little, much, users)
@@ -78,8 +78,7 @@ def opened(rows: Sequence[Row]) -> Iterator[Two]:
 def filled(site: Site, orders: int, tickets: int) -> Person:
     """Store finished orders, and put tickets on sale; return a user who has bought others."""
     user, sale = sold_after_lapses(site)
-    sale.copy(orders // sale.orders, USERS)
-    site.put_on_sale(tickets)
+    in_threads([partial(sale.copy, orders // sale.orders, USERS), partial(site.put_on_sale, tickets)], 2)
     return user
 
 

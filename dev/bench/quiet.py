@@ -46,12 +46,13 @@ class Patience:
             began = time.monotonic()
             while self.seconds > time.monotonic() - began and not self._is_quiet():
                 pass
-            self.seconds -= time.monotonic() - began
-            began = time.monotonic()
+            measured_at = time.monotonic()
+            self.seconds -= measured_at - began
             found = measure()
-            if self.seconds <= 0 or self._is_quiet():
+            took = time.monotonic() - measured_at
+            if self.seconds < took or self._is_quiet():
                 return found
-            self.seconds -= time.monotonic() - began
+            self.seconds -= took
 
     def _is_quiet(self) -> bool:
         """Return whether one of a few probes is about as quick as the quickest of all."""

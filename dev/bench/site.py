@@ -104,7 +104,7 @@ def deadlines(site: Site) -> Measured:
     site.meter.settle()
     found = site.mongo.orders.orders.find({"ticket_id": {"$in": ticket_ids}}, {"_id": 1})
     order_ids = [order["_id"] for order in found]
-    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 50 + 5)
+    due = datetime.now(UTC) + timedelta(seconds=len(order_ids) / 100 + 5)
 
     def move(order_id: str) -> None:
         operator.call("orders.move_deadline", order_id=order_id, expires_at=due.isoformat())

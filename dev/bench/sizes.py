@@ -15,9 +15,9 @@ REST_SECONDS = 2.0 if IS_QUICK else 6.0
 IDLE_SECONDS = 2.0 if IS_QUICK else 30.0
 """For rows that measure a system at rest: each of its timers has run by then, the rarest, which declare the topology
 again, once (BROKER_VERIFY_SECONDS)."""
-PATIENCE_SECONDS = _of(5, 0)
-"""How long, for each of its rows, a suite may wait for a quiet machine and measure again what others disturbed: four
-minutes in all at most."""
+PATIENCE_SECONDS = _of(2, 0)
+"""How long, for each of its rows, a suite may wait for a quiet machine and measure again what others disturbed: a
+minute and a half in all at most."""
 REGISTERED = _of(48, 8)
 SIGN_INS = _of(96, 16)
 RESERVATIONS = _of(800, 40)

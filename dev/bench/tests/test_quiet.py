@@ -1,5 +1,6 @@
 """What other programs on the machine disturb is measured again."""
 
+import time
 from itertools import chain, repeat
 
 import pytest
@@ -35,6 +36,19 @@ def test_round_counts_once_there_is_no_more_patience(probes):
     measured = iter(["first", "second"])
 
     assert quiet.Patience(0).measured(lambda: next(measured)) == "first"
+
+
+def test_round_that_takes_longer_than_the_patience_left_is_not_measured_again(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(quiet.Patience, "_is_quiet", lambda _: now[0] == 0)
+    measured = iter(["first", "second"])
+
+    def lengthy():
+        now[0] += 54
+        return next(measured)
+
+    assert quiet.Patience(20).measured(lengthy) == "first"
 
 
 def test_probe_shows_how_quick_the_machine_is():
