@@ -10,7 +10,6 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
 from libs.clock import utc_now
-from libs.contracts.events import TicketCreated
 from libs.database import duplicates_in
 from tickets.domain import Ticket
 from tickets.spelling import Spelling
@@ -28,7 +27,7 @@ def fill(mongo: Any, count: int, seller_id: str) -> list[str]:
             title, cents = f"Hamlet, seat {number}", 500 + number % 5000
             ticket = Ticket.create(ticket_id, seller_id, "usd", now, title=title, price_cents=cents, category="stage")
             tickets.append({**_kept(to_document(ticket)), "outbox": []})
-            copies.append(_kept(TicketCreated.load(ticket.snapshot())))
+            copies.append(_kept(ticket.snapshot()))
         mongo.orders.tickets.insert_many(copies)  # first, so that anti-entropy of orders has none to fetch
         mongo.tickets.tickets.insert_many(tickets)
         Spelling(mongo.tickets.words).learn({word for ticket in tickets for word in ticket["words"]})

@@ -1,18 +1,16 @@
 """Rushes: 2,000 buyers for one ticket, 200 for each of ten, and a sale in which most holds lapse."""
 
 import random
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from itertools import cycle
 
-from dev.bench import sizes, system
+from dev.bench import sizes
 from dev.bench.load import Actor, Reply, Stream, percentile, request
 from dev.bench.people import Person
 from dev.bench.rows import Measured, Row, Suite
-from dev.bench.system import Site
+from dev.bench.system import Site, opened
 
 OTHERS_PER_SECOND = 50
 WINDOW_SECONDS, LAPSING, ARRIVALS_PER_SECOND = 2, 0.7, 50
@@ -83,14 +81,6 @@ def _with_others(measured: Measured, meanwhile: Stream, failed: int) -> Measured
     return Measured({**measured.figures, "others_p99_ms": p99, "failed": failed}, measured.programs)
 
 
-@contextmanager
-def opened(rows: Sequence[Row]) -> Iterator[Site]:
-    """Run the whole system, with holds that lapse soon."""
-    with system.opened(rows, RESERVATION_WINDOW_SECONDS=str(WINDOW_SECONDS)) as site:
-        yield site
-        time.sleep(WINDOW_SECONDS)  # for the last holds
-
-
 AIMS = {"p99_ms": 1000, "others_p99_ms": 500, "failed": 0}
 ROWS = [
     Row("rush-one", "2,000 buyers on one ticket", partial(rush, 1), AIMS),
@@ -102,5 +92,5 @@ SUITE = Suite(
     f" {sizes.SALE} are sold; {100 * LAPSING:.0f} % of those who reserve one let it lapse, after {WINDOW_SECONDS} s."
     " Others look around as in a rush.",
     [Row("sale", "a sale in which 70 % of holds lapse", sale, AIMS, rounds=1)],
-    opened,
+    partial(opened, RESERVATION_WINDOW_SECONDS=str(WINDOW_SECONDS)),
 )
