@@ -31,8 +31,9 @@ ADDED = dict.fromkeys(("seat", "city", "time_zone"))
 DETAILS = ("title", "price_cents", "category", "venue", "starts_at", *ADDED)
 COUNT_LIMIT = 200
 """How many tickets with a word are counted at most, to see which of several words is the rarest."""
-MOST_EXAMINED = 2000
-"""How many tickets that an index finds are examined for conditions that it does not cover, for one page of a list."""
+EXAMINED = (200, 1800)
+"""How many tickets that an index finds are examined for conditions that it does not cover, for one page of a list:
+first enough for a page where many meet the conditions, then more."""
 MOST_COUNTED = 1000
 """How many tickets that an index finds are examined for conditions that it does not cover, to count those of a list."""
 MOST_CORRECTED = 2
@@ -176,22 +177,23 @@ class TicketStore:
     ) -> tuple[list[Ticket], Document | None]:
         """Return the next tickets of a list after a position, and the position where they end, None at the list's end.
 
-        There are `limit` of them, or fewer when MOST_EXAMINED tickets were looked at; those that tie with `after` are
-        counted by themselves. `chosen` finds them if not all are shown.
+        There are `limit` of them, or fewer when as many tickets as EXAMINED says were looked at; those that tie with a
+        position are counted by themselves. `chosen` finds them if not all are shown.
         """
         find: Find = chosen or partial(self._find, query)
         found: list[Ticket] = []
-        for scan, order in query.scans(after):
-            last = self._last_examined(query, scan, order) if query.remainder else None
-            for part, part_order in up_to(scan, order, last) if last else [(scan, order)]:
-                found += find(part, part_order, limit + 1 - len(found))
+        for most in EXAMINED:
+            parts, last = self._parts(query, after, most)
+            for part, order in parts:
+                found += find(part, order, limit + 1 - len(found))
                 if len(found) > limit:
                     return found[:limit], place(found[limit - 1], query)
                 if chosen and chosen.looked_at:
                     return found, place(chosen.looked_at, query)
-            if last:
-                return found, last
-        return found, None
+            if last is None:
+                return found, None
+            after = last
+        return found, after
 
     def list_events(self, query: Query, limit: int, after: Document | None) -> Any:
         """Return a list as `list` does, but only the first ticket of each event, with the totals of OneOfEach."""
@@ -249,7 +251,8 @@ class TicketStore:
         near = {word: self.spelling.near(word) for word in unknown}
         chosen = {}
         for word, candidates in near.items():
-            counts = {each: self._tickets_with(lookup, each, COUNT_LIMIT) for each in candidates}
+            counted = COUNT_LIMIT if len(candidates) > 1 else 1
+            counts = {each: self._tickets_with(lookup, each, counted) for each in candidates}
             best = max(counts, key=lambda each: counts[each], default=None)
             if best is None or not counts[best]:
                 return {}
@@ -336,10 +339,20 @@ class TicketStore:
         hint = lists.index_for(where, "newest")
         return self.tickets.collection.count_documents(where, limit=limit, hint=hint, maxTimeMS=LIST_MS)
 
-    def _last_examined(self, query: Query, scan: Document, order: Order) -> Document | None:
-        """Return the last ticket that a page looks at, None when there are fewer than MOST_EXAMINED."""
-        options = {"sort": order, "skip": MOST_EXAMINED - 1, "hint": query.index, "max_time_ms": LIST_MS}
-        return self.tickets.collection.find_one(scan, {"_id": 1, **dict.fromkeys(query.position, 1)}, **options)
+    def _parts(self, query: Query, after: Document | None, most: int) -> tuple[Sequence[tuple[Document, Order]], Any]:
+        """Return the queries, with their orders, that examine the tickets after a position, and where they end.
+
+        That is None at the list's end, or the position of the last of `most` tickets.
+        """
+        parts: Any = []
+        for scan, order in query.scans(after):
+            if query.remainder:
+                options = {"sort": order, "skip": most - 1, "hint": query.index, "max_time_ms": LIST_MS}
+                fields = {"_id": 1, **dict.fromkeys(query.position, 1)}
+                if last := self.tickets.collection.find_one(scan, fields, **options):
+                    return [*parts, *up_to(scan, order, last)], last
+            parts.append((scan, order))
+        return parts, None
 
     def _one_of_each(self, query: Query, after: Document | None) -> OneOfEach:
         count = partial(count_events, self.tickets.collection, query)

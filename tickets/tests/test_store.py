@@ -246,7 +246,7 @@ RARE = tuple(product(("on_sale", "all"), SORTS, ("theatre hamlet", "incomprehens
 
 @pytest.mark.parametrize("question", RARE)
 def test_what_is_rare_among_thousands_of_tickets_is_found_at_a_bounded_cost(crowd, monkeypatch, question):
-    monkeypatch.setattr(store, "MOST_EXAMINED", CROWD // 10)
+    monkeypatch.setattr(store, "EXAMINED", (CROWD // 100, CROWD // 10))
 
     assert_found_at_a_bounded_cost(crowd, *question)
 
@@ -265,9 +265,27 @@ def assert_found_at_a_bounded_cost(crowd, status, sort, q, category):
         costs.append(cost)
 
     assert len(found) == len({ticket.id for ticket in found}) == matching(crowd, query) > 0
-    assert max(cost.tickets for cost in costs) <= 2 * store.MOST_EXAMINED + PAGE
-    assert max(cost.keys for cost in costs) <= 4 * store.MOST_EXAMINED + 3 * COUNT_LIMIT
+    assert max(cost.tickets for cost in costs) <= 2 * sum(store.EXAMINED) + PAGE
+    assert max(cost.keys for cost in costs) <= 4 * sum(store.EXAMINED) + 3 * COUNT_LIMIT
     assert not any(cost.is_sorted for cost in costs)
+
+
+def test_a_page_of_what_many_tickets_are_examines_few(crowd):
+    query = public_list("on_sale", "newest", max_price_cents=9000)
+    with Cost(crowd) as cost:
+        page, after = crowd.list(query, PAGE, None)
+
+    assert len(page) == PAGE and after
+    assert cost.keys < 2 * store.EXAMINED[0] and not cost.is_sorted
+
+
+def test_a_correction_with_no_rival_is_not_counted(tickets, listed):
+    listed({"title": "Hamlet"})
+    tickets.tickets.collection.insert_many(document(title=f"Hamlet, row {number}") for number in range(100))
+    with Cost(tickets) as cost:
+        assert tickets.corrections(public_list("on_sale", "newest", q="hamlte")) == {"hamlte": "hamlet"}
+
+    assert cost.keys < 20
 
 
 def test_a_search_for_several_words_examines_little_more_than_the_tickets_with_the_rarest(tickets):
@@ -286,7 +304,7 @@ def test_a_search_for_several_words_examines_little_more_than_the_tickets_with_t
 @pytest.mark.parametrize("q", ["hamlet row", "opera", None])
 def test_short_pages_lead_to_everything_once_and_in_order(few, some, monkeypatch, examined, q):
     tickets = few if examined == 1 else some
-    monkeypatch.setattr(store, "MOST_EXAMINED", examined)
+    monkeypatch.setattr(store, "EXAMINED", (examined, 2 * examined))
     for status, sort, filters in questions(q):
         query = public_list(status, sort, **filters)
 
@@ -297,7 +315,7 @@ def test_short_pages_lead_to_everything_once_and_in_order(few, some, monkeypatch
 
 
 def test_a_page_may_be_empty_before_the_last(tickets, listed, monkeypatch):
-    monkeypatch.setattr(store, "MOST_EXAMINED", 5)
+    monkeypatch.setattr(store, "EXAMINED", (2, 3))
     listed({"title": "The rare old one"}, *({"title": f"old {number}"} for number in range(5)))
     query = public_list("on_sale", "newest", q="old one")
 
