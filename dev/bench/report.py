@@ -25,7 +25,7 @@ Load generator, programs, RabbitMQ, Redis and MongoDB shared that machine. Compa
 different runs or machines.
 
 Each line is the median of three runs (a few have one), taken in turn with the others; what others on the machine
-disturbed was measured again, for some seconds a line. "a second" counts until the last reply, and includes
+disturbed was measured again, for up to a second a line. "a second" counts until the last reply, and includes
 the load generator (0.04 CPU-ms a request) and whatever else the programs do meanwhile. "CPU-ms" is the processor time
 of all our programs and of their servers for one operation, until everything that follows from it has been
 done, less what they use at rest. p50, p95 and p99 are latencies. An aim that is missed is bold.
