@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dev.stack import Stack, StackError
-from dev.stack.supervisor import MARK, Program, Supervisor
+from dev.stack.supervisor import MARK, Program, Supervisor, members, wait_until
 
 WAITS = Program("waits", ["sleep", "60"], lambda: True)
 
@@ -28,9 +28,12 @@ def test_a_run_that_another_command_stops_ends_without_an_error(tmp_path):
         supervisor.stop()
 
 
-def test_a_supervisord_that_has_removed_its_pid_file_may_end_by_itself(tmp_path):
+def test_a_supervisord_that_has_removed_its_pid_file_may_end_by_itself(tmp_path, monkeypatch):
     """A second `make stop` just then signalled it, so that `make run` took it for a crash."""
+    monkeypatch.setattr("dev.stack.supervisor.END_SECONDS", 60)
     ending = subprocess.Popen(["sleep", "0.3"], env={**os.environ, MARK: str(tmp_path)})
+    # by its environment, which can be read only a moment after Popen has returned
+    assert wait_until(lambda: ending.pid in members(tmp_path) or ending.poll() is not None, 10)
 
     Supervisor(tmp_path).stop()
 
