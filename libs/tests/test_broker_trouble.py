@@ -128,6 +128,7 @@ ALARMS = {
 def alarm(broker, kind):
     function, too_much, usual = ALARMS[kind]
     control(broker, f"{function} [{too_much}]")
+    wait_for(lambda: b"resource_limit" in control(broker, "rabbit_alarm get_alarms []"))
     try:
         yield
     finally:
@@ -135,13 +136,13 @@ def alarm(broker, kind):
 
 
 def control(broker, call):
-    """Call a function in the broker, as rabbitmqctl does, which takes a second or more to start."""
+    """Return what a function in the broker returns, as rabbitmqctl does, which takes a second or more to start."""
     (erl_call,) = Path("/usr/lib/erlang").glob("erts-*/bin/erl_call")
     cookie = (broker.folder / "rabbitmq" / ".erlang.cookie").read_text()
     node = broker.programs["rabbitmq"].environment["RABBITMQ_NODENAME"]
     command = [erl_call, "-sname", node, "-c", cookie, "-a", call]
     environment = {**os.environ, "ERL_EPMD_PORT": str(broker.ports.epmd)}
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return subprocess.run(command, env=environment, check=True, capture_output=True).stdout
 
 
 def a_loaf(ident):
