@@ -339,7 +339,9 @@ class TicketStore:
         hint = lists.index_for(where, "newest")
         return self.tickets.collection.count_documents(where, limit=limit, hint=hint, maxTimeMS=LIST_MS)
 
-    def _parts(self, query: Query, after: Document | None, most: int) -> tuple[Sequence[tuple[Document, Order]], Any]:
+    def _parts(
+        self, query: Query, after: Document | None, most: int
+    ) -> tuple[Sequence[tuple[Document, Order]], Document | None]:
         """Return the queries, with their orders, that examine the tickets after a position, and where they end.
 
         That is None at the list's end, or the position of the last of `most` tickets.
